@@ -1,0 +1,97 @@
+/**
+ * Failure injection by named site and count, after Documentation/fault-injection (fail_nth).
+ *
+ * Code that can fail asks its site: `if (site.shouldFail()) return -ENOMEM;`. A test runs a scenario once to
+ * learn how often each site is asked and then once more for every k with the k-th call failing.
+ */
+export interface FaultSite {
+  readonly name: string;
+  /** Times this site was asked since the machine was made. */
+  readonly calls: number;
+  /** Ask; true means fail now. */
+  shouldFail(): boolean;
+}
+
+class Site implements FaultSite {
+  readonly name: string;
+  calls = 0;
+  failures = 0;
+  /** Call numbers (1-based) that fail; null when none is armed, so the common path is one test. */
+  armed: Set<number> | null = null;
+  readonly #owner: FaultInjection;
+
+  constructor(name: string, owner: FaultInjection) {
+    this.name = name;
+    this.#owner = owner;
+  }
+
+  shouldFail(): boolean {
+    this.calls++;
+    if (this.#owner.anyNth !== 0 && this.#owner.isAnyNth()) {
+      this.failures++;
+      return true;
+    }
+    if (this.armed === null || !this.armed.delete(this.calls)) return false;
+    this.failures++;
+    return true;
+  }
+}
+
+/** All fault sites of a machine. */
+export class FaultInjection {
+  readonly #sites = new Map<string, Site>();
+  #anyCalls = 0;
+  /** When not 0: the call of any site, counted from arming on, that fails. Set by {@link failAnyNth}. */
+  anyNth = 0;
+
+  /** The site with this name, made on first use. Keep it in a field. */
+  site(name: string): FaultSite {
+    let site = this.#sites.get(name);
+    if (site === undefined) {
+      site = new Site(name, this);
+      this.#sites.set(name, site);
+    }
+    return site;
+  }
+
+  /**
+   * Make the n-th call of a site from now on fail, once. May be armed for several calls.
+   *
+   * @param name - the site's name.
+   * @param nth - 1 is the next call.
+   */
+  failNth(name: string, nth: number): void {
+    if (!Number.isInteger(nth) || nth < 1) throw new RangeError(`failNth counts from 1, got ${nth}`);
+    const site = this.site(name) as Site;
+    site.armed ??= new Set();
+    site.armed.add(site.calls + nth);
+  }
+
+  /** Make the n-th call of any site from now on fail (the kernel's /proc/self/fail-nth); 0 disarms. */
+  failAnyNth(nth: number): void {
+    if (!Number.isInteger(nth) || nth < 0)
+      throw new RangeError(`failAnyNth counts from 1, or 0 to disarm, got ${nth}`);
+    this.#anyCalls = 0;
+    this.anyNth = nth;
+  }
+
+  /** @internal Counts a call while `anyNth` is armed; disarms when it is the one. */
+  isAnyNth(): boolean {
+    if (++this.#anyCalls !== this.anyNth) return false;
+    this.anyNth = 0;
+    return true;
+  }
+
+  /** Disarm everything; call counts stay. */
+  reset(): void {
+    this.anyNth = 0;
+    for (const site of this.#sites.values()) site.armed = null;
+  }
+
+  /** Every site made so far with its counts, sorted by name. */
+  sites(): { name: string; calls: number; failures: number }[] {
+    return [...this.#sites.values()]
+      .map(({ name, calls, failures }) => ({ name, calls, failures }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+}

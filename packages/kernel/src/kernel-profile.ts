@@ -1,0 +1,105 @@
+/** Names of the modelled kernels; `next` is what this project thinks is best. */
+export type KernelProfileName = 'linux-6.12' | 'linux-7.0' | 'linux-7.2' | 'linux-7.3' | 'next';
+
+/**
+ * Behaviour that differs between kernels, as data. A field names the behaviour, never a version; its comment
+ * names the change that introduced it.
+ */
+export interface KernelProfile {
+  readonly name: KernelProfileName;
+  readonly dma: {
+    /** The two-step API exists (6.16, 393cf700e624); without it `dmaIovaTryAlloc` returns false. */
+    readonly twoStepApi: boolean;
+    /**
+     * `dma_iova_destroy`: `queued-mapped-len` frees only the mapped length, through the flush queue of a lazy
+     * domain (6.16 to 7.2); `strict-full` is unlink plus free of the whole reservation (7.3, 1acce29926d9).
+     */
+    readonly destroyMode: 'queued-mapped-len' | 'strict-full';
+    /** IO page tables: generic_pt stops an unmap at a hole (6.19 on VT-d and AMD), legacy VT-d skips holes. */
+    readonly pageTable: 'generic-pt' | 'legacy';
+    /** A link of size 0 is -EINVAL (d6c65b0fd621, 7.0/7.1) instead of a no-op. */
+    readonly linkSizeZeroInvalid: boolean;
+    /** DMA_ATTR_REQUIRE_COHERENT is known (7.3). */
+    readonly requireCoherent: boolean;
+  };
+  readonly hmm: {
+    /** Device-private PMD entries, MIGRATE_PFN_COMPOUND, MIGRATE_VMA_SELECT_COMPOUND (6.19, a30b48bf1b24). */
+    readonly deviceThp: boolean;
+    /** What a CPU fault does when the device page's lock is busy (b570f37a2ce4, 7.0). */
+    readonly cpuFaultBusyFolio: 'spin' | 'wait';
+    /** `hmm_range_fault_unlocked_timeout` exists (7.3). */
+    readonly unlockedFault: boolean;
+  };
+  readonly pagemap: {
+    /** To-RAM paths undo the DMA mapping before pages become visible (7.3, 9e6372ec2a39). */
+    readonly toRamOrder: 'finalize-first' | 'unmap-first';
+    /** A failed large allocation on the way to RAM falls back to order 0 (7.3). */
+    readonly demoteToOrder0: boolean;
+    /** Device folios already moved to RAM are never migrated twice (7.3, c4126f1db36e). */
+    readonly retiredFolios: boolean;
+    /** How IOVA mappings end: `dma_iova_destroy(offset)` or unlink plus free. */
+    readonly unmapMode: 'destroy' | 'unlink-free';
+  };
+  readonly gpusvm: {
+    /** `drm_gpusvm_range_remove` also unmaps the range's pages (until 7.2). */
+    readonly rangeRemoveUnmaps: boolean;
+    /** I/O VMAs are refused with -EIO in find_or_insert (7.3). */
+    readonly refuseIoVma: boolean;
+    /** Teardown of IOVA mappings: `dma_iova_destroy(state_offset)` (7.2) or unlink plus free (0bc7c196f3ab). */
+    readonly unmapMode: 'destroy' | 'unlink-free';
+  };
+}
+
+const LINUX_7_3: KernelProfile = {
+  name: 'linux-7.3',
+  dma: {
+    twoStepApi: true,
+    destroyMode: 'strict-full',
+    pageTable: 'generic-pt',
+    linkSizeZeroInvalid: true,
+    requireCoherent: true,
+  },
+  hmm: { deviceThp: true, cpuFaultBusyFolio: 'wait', unlockedFault: true },
+  pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true, unmapMode: 'destroy' },
+  gpusvm: { rangeRemoveUnmaps: false, refuseIoVma: true, unmapMode: 'unlink-free' },
+};
+
+const LINUX_7_2: KernelProfile = {
+  name: 'linux-7.2',
+  dma: { ...LINUX_7_3.dma, destroyMode: 'queued-mapped-len', requireCoherent: false },
+  hmm: { ...LINUX_7_3.hmm, unlockedFault: false },
+  pagemap: {
+    toRamOrder: 'finalize-first',
+    demoteToOrder0: false,
+    retiredFolios: false,
+    unmapMode: 'destroy',
+  },
+  gpusvm: { rangeRemoveUnmaps: true, refuseIoVma: false, unmapMode: 'destroy' },
+};
+
+const LINUX_7_0: KernelProfile = {
+  ...LINUX_7_2,
+  name: 'linux-7.0',
+  dma: { ...LINUX_7_2.dma, linkSizeZeroInvalid: false },
+};
+
+const LINUX_6_12: KernelProfile = {
+  ...LINUX_7_0,
+  name: 'linux-6.12',
+  dma: { ...LINUX_7_0.dma, twoStepApi: false, pageTable: 'legacy' },
+  hmm: { deviceThp: false, cpuFaultBusyFolio: 'spin', unlockedFault: false },
+};
+
+/** Every profile by name. Frozen: to try one field otherwise, spread a profile into a new one. */
+export const KERNEL_PROFILES: Readonly<Record<KernelProfileName, KernelProfile>> = Object.freeze({
+  'linux-6.12': frozen(LINUX_6_12),
+  'linux-7.0': frozen(LINUX_7_0),
+  'linux-7.2': frozen(LINUX_7_2),
+  'linux-7.3': frozen(LINUX_7_3),
+  next: frozen({ ...LINUX_7_3, name: 'next' }),
+});
+
+function frozen(profile: KernelProfile): KernelProfile {
+  for (const part of Object.values(profile)) Object.freeze(part);
+  return Object.freeze(profile);
+}
