@@ -39,7 +39,7 @@ export class Counters {
     const known = this.#groups.get(name);
     if (known === undefined) {
       const made = new Group<N>(name, names);
-      this.#groups.set(name, made as unknown as Group<string>);
+      this.#groups.set(name, made);
       return made;
     }
     if (known.names.length !== names.length || known.names.some((n, i) => n !== names[i])) {

@@ -22,7 +22,9 @@ function describe(task: TaskHandle, stuck: readonly TaskHandle[]): string {
   const owners = task.waitingFor?.owners(task) ?? [];
   const held = task.held.map((lock) => lock.label);
   const alive = new Set(stuck.map((t) => t.id));
-  const names = owners.map((o) => (alive.has(o.id) ? o.name : `${o.name}, which does not run any more`));
+  const names = owners.map((o) =>
+    o.id === 0 || alive.has(o.id) ? o.name : `${o.name}, which does not run any more`,
+  );
   return [
     `  ${task.name} waits for ${task.waitingFor?.label ?? 'nothing'}`,
     names.length > 0 ? ` (held by ${names.join(', ')})` : '',

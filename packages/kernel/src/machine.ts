@@ -16,6 +16,7 @@ export interface WarnEvent {
   readonly message: string;
 }
 
+/** A kernel warning was raised, see {@link Machine.warn}. Counted as `machine.warn` whether anybody listens or not. */
 export const WARN: TracepointDef<WarnEvent> = defineTracepoint<WarnEvent>('warn');
 
 /** How a machine is made. */
@@ -52,14 +53,10 @@ export class Machine {
 
   constructor(options: MachineOptions = {}) {
     const { profile = 'linux-7.3', seed = 1, cpus = 1, strategy = runToCompletion() } = options;
-    this.profile = typeof profile === 'string' ? KERNEL_PROFILES[profile] : profile;
-    if (this.profile === undefined) {
-      throw new RangeError(
-        `unknown kernel profile ${String(profile)}: use one of ${Object.keys(KERNEL_PROFILES).join(', ')}`,
-      );
-    }
-    if (!Number.isInteger(cpus) || cpus < 1)
+    this.profile = typeof profile === 'string' ? profileByName(profile) : profile;
+    if (!Number.isInteger(cpus) || cpus < 1) {
       throw new RangeError(`a machine needs at least one CPU, got ${cpus}`);
+    }
     this.cpus = cpus;
     this.choice = new Choice(seed);
     this.scheduler = new Scheduler(strategy, this.clock, this.choice);
@@ -113,4 +110,13 @@ export class Machine {
   get warnings(): number {
     return this.#warnings.values[0]!;
   }
+}
+
+/** The name may come from a command line, so that the type says too much. */
+function profileByName(name: string): KernelProfile {
+  const profile = Object.entries(KERNEL_PROFILES).find(([known]) => known === name)?.[1];
+  if (profile !== undefined) return profile;
+  throw new RangeError(
+    `unknown kernel profile ${name}: use one of ${Object.keys(KERNEL_PROFILES).join(', ')}`,
+  );
 }

@@ -67,7 +67,7 @@ export class RbTree<N extends RbNode> {
     this.#balanceAfterInsert(node);
   }
 
-  /** Remove a node that is in this tree (rb_erase_augmented). */
+  /** Remove a node that is in this tree (rb_erase_augmented); that it is, is not checked. */
   remove(node: N): void {
     let removedRed = node.red;
     let child: N | null;

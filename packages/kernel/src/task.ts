@@ -77,7 +77,7 @@ export abstract class StepTask<T> {
 
   /** The same object by the type that callers know; `yield*` and the scheduler use no more of it than is here. */
   asTask(): Task<T> {
-    return this as unknown as Task<T>;
+    return this;
   }
 }
 

@@ -63,7 +63,7 @@ export class TraceBus {
 
   /** The machine's instance of a declared tracepoint; keep it in a field. */
   point<T>(def: TracepointDef<T>): Tracepoint<T> {
-    return this.#point(def.name) as Point<T>;
+    return this.#point(def.name);
   }
 
   /**

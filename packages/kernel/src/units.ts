@@ -16,6 +16,8 @@ export const HPAGE_PMD_NR: 512 = 512;
 /** Bytes of a PMD-sized folio (HPAGE_PMD_SIZE). */
 export const HPAGE_PMD_SIZE: number = 2 ** PMD_SHIFT;
 
+const TWO_30 = 2 ** 30;
+
 /** A page-frame number: physical address divided by the page size. */
 export type Pfn = number;
 
@@ -59,10 +61,11 @@ export function ilog2(n: number): number {
   return 31 - Math.clz32(n);
 }
 
-/** Smallest power of two that is at least `n`, for 1 <= n <= 2^52. */
+/** Smallest power of two that is at least `n`, for 1 <= n <= 2^52 (roundup_pow_of_two). */
 export function roundupPowOfTwo(n: number): number {
-  if (n <= 0x40000000) return n <= 1 ? 1 : 2 ** (32 - Math.clz32(n - 1));
-  return 2 ** Math.ceil(Math.log2(n));
+  if (n <= TWO_30) return n <= 1 ? 1 : 2 ** (32 - Math.clz32(n - 1));
+  // In two halves, because Math.log2 rounds 2^49 + 1 to 49.
+  return roundupPowOfTwo(Math.ceil(n / TWO_30)) * TWO_30;
 }
 
 /** Largest k such that `page` is a multiple of 2^k, at most `max` (max <= 31); page 0 gives `max`. */
