@@ -1,0 +1,38 @@
+/** Transfer direction (enum dma_data_direction), kernel values. */
+export type DmaDataDirection = 0 | 1 | 2 | 3;
+export const DMA_BIDIRECTIONAL: 0 = 0;
+export const DMA_TO_DEVICE: 1 = 1;
+export const DMA_FROM_DEVICE: 2 = 2;
+export const DMA_NONE: 3 = 3;
+
+/** Returned where the kernel returns DMA_MAPPING_ERROR (all ones). */
+export const DMA_MAPPING_ERROR: -1 = -1;
+
+/** No CPU cache maintenance and no bounce copy. */
+export const DMA_ATTR_SKIP_CPU_SYNC: number = 1 << 5;
+/** The physical address is MMIO: no struct page, no cache, never bounced. */
+export const DMA_ATTR_MMIO: number = 1 << 10;
+/** Fail instead of bouncing or syncing (7.3). */
+export const DMA_ATTR_REQUIRE_COHERENT: number = 1 << 12;
+
+/** Protection bits of an IO page-table entry (IOMMU_READ and so on), kernel values. */
+export const IOMMU_READ: 1 = 1;
+export const IOMMU_WRITE: 2 = 2;
+export const IOMMU_CACHE: 4 = 4;
+export const IOMMU_MMIO: 16 = 16;
+export const IOMMU_PRIV: 32 = 32;
+
+/** By direction: BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE, NONE. */
+const DIRECTION_RIGHTS: readonly number[] = [IOMMU_READ | IOMMU_WRITE, IOMMU_READ, IOMMU_WRITE, 0];
+
+/**
+ * Protection for a direction (dma_info_to_prot of drivers/iommu/dma-iommu.c, 7.3).
+ *
+ * @param dir - NONE gives no permission, which the page table then refuses.
+ * @param coherent - the device snoops CPU caches.
+ * @param attrs - MMIO replaces CACHE.
+ */
+export function dmaInfoToProt(dir: DmaDataDirection, coherent: boolean, attrs: number): number {
+  const cache = (attrs & DMA_ATTR_MMIO) !== 0 ? IOMMU_MMIO : coherent ? IOMMU_CACHE : 0;
+  return DIRECTION_RIGHTS[dir] === 0 ? 0 : DIRECTION_RIGHTS[dir]! | cache;
+}

@@ -1,0 +1,347 @@
+import type { LiveItem, Machine, Pfn, Tracepoint } from '@gpusvm/kernel';
+import { type DmaDataDirection, dmaInfoToProt, IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
+import { liveResources } from './device-report.ts';
+import { C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
+import { FlushQueue, type FlushQueueKind } from './flush-queue.ts';
+import type { IoPageTableName } from './io-page-table/format.ts';
+import { IO_PAGE_TABLES } from './io-page-table/formats.ts';
+import type { IommuDomain } from './iommu-domain.ts';
+import { IotlbGather } from './iotlb-gather.ts';
+import type { IovaAllocator, IovaAllocatorName, IovaRange } from './iova/iova-allocator.ts';
+import { iovaAllocator } from './iova/iova-allocators.ts';
+import { PagingDomain } from './paging-domain.ts';
+import { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
+import { Swiotlb } from './swiotlb.ts';
+import {
+  DMA_ACCESS,
+  DMA_FAULT,
+  DMA_IOVA_ALLOC,
+  DMA_IOVA_FREE,
+  DMA_IOVA_LINK,
+  DMA_IOVA_SYNC,
+  DMA_IOVA_UNLINK,
+  DMA_MAP_PHYS,
+  DMA_UNMAP_PHYS,
+  type DmaAccessEvent,
+  type DmaFaultEvent,
+  type DmaIovaEvent,
+  type DmaIovaLinkEvent,
+  type DmaIovaSyncEvent,
+  type DmaIovaUnlinkEvent,
+  type DmaMapEvent,
+} from './tracepoints.ts';
+
+/**
+ * How a device reaches memory: `none` (no IOMMU, or identity: a DMA address is a physical address), `strict` and
+ * `lazy` (translated; unmaps are invalidated at once, or in bulk), `swiotlb` (not translated, everything bounced).
+ */
+export type IommuMode = 'none' | 'strict' | 'lazy' | 'swiotlb';
+
+/** DMA configuration of a device. */
+export interface DmaDeviceOptions {
+  readonly name: string;
+  readonly iommu: IommuMode;
+  /** Width of the DMA mask; default 48. 0 = no limit from this side. */
+  readonly dmaMaskBits?: number;
+  /** Width that the bus passes on; default 0 = no limit. */
+  readonly busDmaLimitBits?: number;
+  /** The device snoops CPU caches; default true. Otherwise every mapping does cache maintenance. */
+  readonly coherent?: boolean;
+  /** External device: page parts that do not belong to a buffer are bounced; default false. */
+  readonly untrusted?: boolean;
+  /** IO page-table format; default `vtd` (the kernel profile turns it into its legacy form). */
+  readonly ioPageTable?: IoPageTableName;
+  /** Levels of the IO page table; default the format's usual number. */
+  readonly ioPageTableLevels?: number;
+  /** Default `linux-rbtree`. */
+  readonly iovaAllocator?: IovaAllocatorName;
+  /** Start without the preference for addresses below 4 GiB (iommu.forcedac=1); default false. */
+  readonly forcedac?: boolean;
+  /** IOVA bytes that are never handed out; default the MSI window of x86. */
+  readonly reservedRegions?: readonly { readonly firstByte: number; readonly lastByte: number }[];
+  /** Virtual IOMMU that caches absent entries (VT-d caching mode, AMD NpCache); default false. */
+  readonly cachingMode?: boolean;
+  /** The device has a TLB of its own (ATS); default false. */
+  readonly ats?: boolean;
+  /** Form of the flush queue of a lazy domain; default `per-cpu`. */
+  readonly flushQueue?: FlushQueueKind;
+  /** Most pages of the bounce pool; default 16384 (64 MiB, IO_TLB_DEFAULT_SIZE). */
+  readonly swiotlbPages?: number;
+  /** Another IOMMU in place of the simulated one, for modes `strict` and `lazy`. */
+  readonly domain?: IommuDomain;
+}
+
+/** The MSI doorbell window that x86 IOMMUs reserve (fee00000-feefffff). */
+export const MSI_WINDOW: { readonly firstByte: number; readonly lastByte: number } = {
+  firstByte: 0xfee00000,
+  lastByte: 0xfeefffff,
+};
+
+const PAGES_32BIT = 2 ** 20;
+
+/**
+ * A struct device with its DMA configuration: the IOMMU domain, the IOVA space, the flush queue and the bounce
+ * pool that the DMA API works on, and what the hardware does with a DMA address.
+ */
+export class DmaDevice {
+  readonly machine: Machine;
+  readonly memory: PhysicalMemory;
+  readonly name: string;
+  readonly mode: IommuMode;
+  readonly coherent: boolean;
+  readonly untrusted: boolean;
+  /** Null in modes `none` and `swiotlb`. */
+  readonly domain: IommuDomain | null;
+  /** Null in modes `none` and `swiotlb`. */
+  readonly iova: IovaAllocator | null;
+  /** Null unless lazy. */
+  readonly flushQueue: FlushQueue | null;
+  /** Null unless bouncing is forced or the device is untrusted. */
+  readonly swiotlb: Swiotlb | null;
+  /** Virtual CPU on which the DMA API runs: it selects rcaches and flush queue. */
+  cpu = 0;
+  /** @internal values of counter group `dma`. */
+  readonly counters: Float64Array;
+  /** @internal the gather of the call in progress; empty between calls. */
+  readonly gather: IotlbGather = new IotlbGather();
+  /** @internal translated, snooping, never bounced: a page-aligned link is nothing but a map. */
+  readonly plain: boolean;
+  /** @internal protection by direction for links without attributes. */
+  readonly protection: Uint8Array;
+  /** @internal tracepoints of the DMA API. */
+  readonly trace: DmaTracepoints;
+  #maskBits: number;
+  readonly #busBits: number;
+  #limitPage = 0;
+  /** pci_32bit_workaround: prefer addresses below 4 GiB until that fails once. */
+  #prefer32: boolean;
+  #polledNs = 0;
+  /** What was still alive when the device was destroyed; stays in the ledger. */
+  #leaked: readonly LiveItem[] | null = null;
+  readonly #fault: Tracepoint<DmaFaultEvent>;
+  readonly #access: Tracepoint<DmaAccessEvent>;
+
+  constructor(machine: Machine, memory: PhysicalMemory, o: DmaDeviceOptions) {
+    this.machine = machine;
+    this.memory = memory;
+    this.name = o.name;
+    this.mode = o.iommu;
+    this.coherent = o.coherent ?? true;
+    this.untrusted = o.untrusted ?? false;
+    this.counters = dmaCounters(machine).values;
+    this.trace = dmaTracepoints(machine);
+    this.#fault = machine.trace.point(DMA_FAULT);
+    this.#access = machine.trace.point(DMA_ACCESS);
+    this.#maskBits = o.dmaMaskBits ?? 48;
+    this.#busBits = o.busDmaLimitBits ?? 0;
+    this.#prefer32 = o.forcedac !== true;
+    const translated = o.iommu === 'strict' || o.iommu === 'lazy';
+    this.domain = translated ? (o.domain ?? makeDomain(machine, o)) : null;
+    this.iova = translated ? iovaAllocator(o.iovaAllocator ?? 'linux-rbtree', machine) : null;
+    if (this.iova !== null) reserve(this.iova, o.reservedRegions ?? [MSI_WINDOW]);
+    this.flushQueue =
+      this.domain !== null && o.iommu === 'lazy'
+        ? new FlushQueue(machine, this.domain, o.flushQueue ?? 'per-cpu', (page, pages) =>
+            this.#returnIova(page, pages),
+          )
+        : null;
+    const bounces = o.iommu === 'swiotlb' || (translated && this.untrusted);
+    this.swiotlb = bounces ? new Swiotlb(machine, memory, o.name, o.swiotlbPages ?? 16384) : null;
+    this.plain = translated && this.coherent && !bounces;
+    this.protection = Uint8Array.from([0, 1, 2, 3], (dir) =>
+      dmaInfoToProt(dir as DmaDataDirection, this.coherent, 0),
+    );
+    this.#updateLimit();
+    machine.ledger.register(() => this.#leaked ?? liveResources(this));
+  }
+
+  /** Width of the DMA mask (dma_set_mask). */
+  get dmaMaskBits(): number {
+    return this.#maskBits;
+  }
+
+  set dmaMaskBits(bits: number) {
+    this.#maskBits = bits;
+    this.#updateLimit();
+  }
+
+  /** Last page that the device can address: the least of DMA mask, bus limit and, if translated, the aperture. */
+  get limitPage(): number {
+    return this.#limitPage;
+  }
+
+  /**
+   * Device read through a DMA address: IOTLB, then page table, then memory; or memory directly.
+   *
+   * @returns the page's content tag, or NO_TAG after a DMA fault (counted and traced).
+   */
+  readTag(dmaAddrBytes: number): number {
+    const pfn = this.#reach(dmaAddrBytes, IOMMU_READ);
+    if (pfn === NO_PFN) return NO_TAG;
+    if (this.#access.enabled) this.#traceAccess(dmaAddrBytes, 'read', pfn);
+    return this.memory.readTag(pfn);
+  }
+
+  /** Device write through a DMA address; false after a DMA fault (counted and traced). */
+  writeTag(dmaAddrBytes: number, tag: number): boolean {
+    const pfn = this.#reach(dmaAddrBytes, IOMMU_WRITE);
+    if (pfn === NO_PFN) return false;
+    if (this.#access.enabled) this.#traceAccess(dmaAddrBytes, 'write', pfn);
+    this.memory.writeTag(pfn, tag);
+    return true;
+  }
+
+  /**
+   * Physical page behind a DMA address as a device access finds it now, without faulting; NO_PFN when none.
+   *
+   * @param access - IOMMU_READ or IOMMU_WRITE.
+   */
+  translate(dmaAddrBytes: number, access: number): Pfn {
+    const page = Math.floor(dmaAddrBytes / 4096);
+    return this.domain === null ? page : this.domain.deviceTranslate(page, access);
+  }
+
+  /**
+   * Tear the device down: the flush queue is drained, the domain and the bounce pool go. What is still mapped or
+   * reserved at that moment stays in the machine's ledger as a leak.
+   */
+  destroy(): void {
+    if (this.#leaked !== null) throw new RangeError(`device ${this.name} is destroyed already`);
+    this.flushQueue?.drain();
+    // Table pages go with the domain; leaves, reservations and slots had an owner who forgot them.
+    this.#leaked = liveResources(this).filter((item) => item.kind !== 'io page table' && item.count > 0);
+    this.swiotlb?.destroy();
+    if (this.domain instanceof PagingDomain) this.domain.destroy();
+  }
+
+  /**
+   * @internal iommu_dma_alloc_iova: below 4 GiB first, without emptying caches, until that fails once.
+   *
+   * @returns the first IOVA page, 0 when there is no space.
+   */
+  allocIova(pages: number): number {
+    const iova = this.iova!;
+    this.poll();
+    const limit = this.#limitPage;
+    if (this.#prefer32 && limit >= PAGES_32BIT) {
+      const low = iova.alloc(pages, PAGES_32BIT - 1, false, this.cpu);
+      if (low !== 0) {
+        this.counters[C_IOVA_ALLOC]!++;
+        return low;
+      }
+      this.#prefer32 = false;
+    }
+    const page = iova.alloc(pages, limit, true, this.cpu);
+    if (page !== 0) this.counters[C_IOVA_ALLOC]!++;
+    return page;
+  }
+
+  /** @internal iommu_dma_free_iova: to the allocator, or with the gather's tables to the flush queue. */
+  freeIova(page: number, pages: number, gather: IotlbGather | null): void {
+    if (gather !== null && gather.queued) {
+      this.flushQueue!.queue(page, pages, gather.freeHead, this.cpu);
+      gather.reset(false);
+      return;
+    }
+    this.#returnIova(page, pages);
+  }
+
+  /** @internal run timers that are due: flush queue, trimming of IOVA caches. */
+  poll(): void {
+    const now = this.machine.clock.nowNs;
+    if (now === this.#polledNs) return;
+    this.#polledNs = now;
+    this.flushQueue?.poll();
+    this.iova?.poll();
+  }
+
+  #returnIova(page: number, pages: number): void {
+    this.counters[C_IOVA_FREE]!++;
+    this.iova!.free(page, pages, this.cpu);
+  }
+
+  #reach(dmaAddrBytes: number, access: number): Pfn {
+    const page = Math.floor(dmaAddrBytes / 4096);
+    let pfn = page;
+    if (this.domain !== null) {
+      if (this.flushQueue !== null) this.poll();
+      pfn = this.domain.deviceTranslate(page, access);
+      if (pfn === NO_PFN) return this.#refuse(dmaAddrBytes, access);
+    }
+    if (pfn >= this.memory.totalPages || pfn < 1) return this.#refuse(dmaAddrBytes, access);
+    return pfn;
+  }
+
+  #refuse(dmaAddrBytes: number, access: number): Pfn {
+    this.counters[C_DMA_FAULT]!++;
+    if (this.#fault.enabled) {
+      const page = Math.floor(dmaAddrBytes / 4096);
+      const present = this.domain === null || this.domain.translate(page) !== NO_PFN;
+      const reachable = this.domain === null || this.domain.deviceTranslate(page, access) !== NO_PFN;
+      this.#fault.emit({
+        device: this.name,
+        dmaAddrBytes,
+        access: access === IOMMU_READ ? 'read' : 'write',
+        reason: reachable ? 'no memory' : present ? 'permission' : 'not present',
+      });
+    }
+    return NO_PFN;
+  }
+
+  #traceAccess(dmaAddrBytes: number, access: 'read' | 'write', pfn: Pfn): void {
+    this.#access.emit({ device: this.name, dmaAddrBytes, access, pfn });
+  }
+
+  #updateLimit(): void {
+    let limit = this.domain === null ? 2 ** 52 - 1 : this.domain.apertureLastPage;
+    for (const bits of [this.#maskBits, this.#busBits]) {
+      if (bits !== 0) limit = Math.min(limit, 2 ** Math.max(0, bits - 12) - 1);
+    }
+    this.#limitPage = limit;
+  }
+}
+
+/** @internal Tracepoints that the DMA API functions emit. */
+export interface DmaTracepoints {
+  readonly iovaAlloc: Tracepoint<DmaIovaEvent>;
+  readonly iovaFree: Tracepoint<DmaIovaEvent>;
+  readonly link: Tracepoint<DmaIovaLinkEvent>;
+  readonly sync: Tracepoint<DmaIovaSyncEvent>;
+  readonly unlink: Tracepoint<DmaIovaUnlinkEvent>;
+  readonly mapPhys: Tracepoint<DmaMapEvent>;
+  readonly unmapPhys: Tracepoint<DmaMapEvent>;
+}
+
+function dmaTracepoints(machine: Machine): DmaTracepoints {
+  const { trace } = machine;
+  return {
+    iovaAlloc: trace.point(DMA_IOVA_ALLOC),
+    iovaFree: trace.point(DMA_IOVA_FREE),
+    link: trace.point(DMA_IOVA_LINK),
+    sync: trace.point(DMA_IOVA_SYNC),
+    unlink: trace.point(DMA_IOVA_UNLINK),
+    mapPhys: trace.point(DMA_MAP_PHYS),
+    unmapPhys: trace.point(DMA_UNMAP_PHYS),
+  };
+}
+
+function makeDomain(machine: Machine, o: DmaDeviceOptions): PagingDomain {
+  const asked = o.ioPageTable ?? 'vtd';
+  const legacy = machine.profile.dma.pageTable === 'legacy';
+  const name = legacy && asked === 'vtd' ? 'vtd-legacy' : legacy && asked === 'amdv1' ? 'amd-legacy' : asked;
+  return new PagingDomain(machine, {
+    name: o.name,
+    format: IO_PAGE_TABLES[name],
+    ...(o.ioPageTableLevels === undefined ? {} : { levels: o.ioPageTableLevels }),
+    cachingMode: o.cachingMode ?? false,
+    ats: o.ats ?? false,
+  });
+}
+
+function reserve(iova: IovaAllocator, regions: readonly { firstByte: number; lastByte: number }[]): void {
+  const ranges: IovaRange[] = regions.map((r) => ({
+    firstPage: Math.floor(r.firstByte / 4096),
+    lastPage: Math.floor(r.lastByte / 4096),
+  }));
+  for (const range of ranges) iova.reserve(range.firstPage, range.lastPage);
+}

@@ -1,0 +1,22 @@
+/**
+ * An IOVA reservation as its owner holds it (struct dma_iova_state). The bit that the kernel hides in the size is
+ * the field {@link swiotlb}.
+ */
+export class DmaIovaState {
+  /** DMA address in bytes, with the page offset of the first range. */
+  addr = 0;
+  /** Requested size in bytes; 0 = unused (`__size` without its flag bit). */
+  size = 0;
+  /** At least one range was bounced (DMA_IOVA_USE_SWIOTLB). */
+  swiotlb = false;
+}
+
+/** Whether a reservation is in use (dma_use_iova). */
+export function dmaUseIova(state: DmaIovaState): boolean {
+  return state.size !== 0;
+}
+
+/** Pages of a reservation: the requested size plus its page offset, rounded up. */
+export function dmaIovaPages(state: DmaIovaState): number {
+  return Math.ceil(((state.addr & 4095) + state.size) / 4096);
+}

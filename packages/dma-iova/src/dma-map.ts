@@ -1,0 +1,232 @@
+import type { Pfn } from '@gpusvm/kernel';
+import {
+  DMA_ATTR_MMIO,
+  DMA_ATTR_REQUIRE_COHERENT,
+  DMA_ATTR_SKIP_CPU_SYNC,
+  DMA_MAPPING_ERROR,
+  DMA_NONE,
+  type DmaDataDirection,
+} from './attributes.ts';
+import type { DmaDevice } from './device.ts';
+import { C_CALL_MAP, C_CALL_UNMAP, C_CPU_SYNC, C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
+import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { NO_PFN } from './physical-memory.ts';
+import { warnShortUnmap } from './short-unmap.ts';
+import type { DmaMapEvent } from './tracepoints.ts';
+
+/** Attributes of memory that is neither synced nor bounced. */
+const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
+
+/**
+ * Map a physical range for a device (dma_map_phys): in translated modes an IOVA of its own and a map with sync, in
+ * mode `swiotlb` a bounce slot, otherwise the physical address itself.
+ *
+ * Never sleeps. One IOVA allocation and one page-table walk; no invalidation.
+ *
+ * @returns the DMA address in bytes, or DMA_MAPPING_ERROR: no IOVA space, no table page, no bounce slot, address
+ *   beyond the DMA mask, MMIO or REQUIRE_COHERENT that would have to be bounced, or no direction (with a warning).
+ */
+export function dmaMapPhys(
+  dev: DmaDevice,
+  physBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): number {
+  dev.counters[C_CALL_MAP]!++;
+  const addr =
+    dir === DMA_NONE
+      ? refuseDirection(dev)
+      : dev.domain === null
+        ? mapDirect(dev, physBytes, sizeBytes, dir, attrs)
+        : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
+  if (dev.trace.mapPhys.enabled)
+    dev.trace.mapPhys.emit(mapEvent(dev, addr, physBytes, sizeBytes, dir, attrs));
+  return addr;
+}
+
+/**
+ * Undo {@link dmaMapPhys} (dma_unmap_phys). In a lazy domain the IOVA goes to the flush queue and the device may
+ * use its old translation until that is flushed.
+ *
+ * Never sleeps. Translated: one walk to find the page, one to unmap, one invalidation (strict). An address that is
+ * not mapped is warned about and leaks, as in the kernel.
+ */
+export function dmaUnmapPhys(
+  dev: DmaDevice,
+  dmaAddrBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): void {
+  dev.counters[C_CALL_UNMAP]!++;
+  if (dev.trace.unmapPhys.enabled) {
+    dev.trace.unmapPhys.emit(mapEvent(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs));
+  }
+  if (dev.domain === null) {
+    if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil(((dmaAddrBytes & 4095) + sizeBytes) / 4096);
+    if (dev.swiotlb !== null) dev.swiotlb.unmap(dmaAddrBytes, dir, attrs);
+    return;
+  }
+  let bounced = -1;
+  if ((attrs & RAW) === 0) {
+    const pad = dmaAddrBytes & 4095;
+    dev.counters[C_WALK]!++;
+    dev.counters[C_LVL_TOUCH]!++;
+    const pfn = dev.domain.translate((dmaAddrBytes - pad) / 4096);
+    if (pfn === NO_PFN) {
+      dev.machine.warn(
+        'iommu_dma_unmap_phys: no translation',
+        `${dev.name}: 0x${dmaAddrBytes.toString(16)} is not mapped`,
+      );
+      return;
+    }
+    if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil((pad + sizeBytes) / 4096);
+    if (dev.swiotlb !== null) bounced = pfn * 4096 + pad;
+  }
+  iommuDmaUnmap(dev, dmaAddrBytes, sizeBytes);
+  if (bounced >= 0) dev.swiotlb!.unmap(bounced, dir, attrs);
+}
+
+/** Map one page or a part of it (dma_map_page). See {@link dmaMapPhys}. */
+export function dmaMapPage(
+  dev: DmaDevice,
+  pfn: Pfn,
+  offsetBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): number {
+  return dmaMapPhys(dev, pfn * 4096 + offsetBytes, sizeBytes, dir, attrs);
+}
+
+/** Undo {@link dmaMapPage} (dma_unmap_page). */
+export function dmaUnmapPage(
+  dev: DmaDevice,
+  dmaAddrBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): void {
+  dmaUnmapPhys(dev, dmaAddrBytes, sizeBytes, dir, attrs);
+}
+
+/**
+ * Map MMIO of another device (dma_map_resource): as {@link dmaMapPhys} with DMA_ATTR_MMIO.
+ */
+export function dmaMapResource(
+  dev: DmaDevice,
+  physBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): number {
+  return dmaMapPhys(dev, physBytes, sizeBytes, dir, attrs | DMA_ATTR_MMIO);
+}
+
+/** Undo {@link dmaMapResource} (dma_unmap_resource). */
+export function dmaUnmapResource(
+  dev: DmaDevice,
+  dmaAddrBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): void {
+  dmaUnmapPhys(dev, dmaAddrBytes, sizeBytes, dir, attrs | DMA_ATTR_MMIO);
+}
+
+/** Whether a returned address is an error (dma_mapping_error). */
+export function dmaMappingError(dmaAddrBytes: number): boolean {
+  return dmaAddrBytes === DMA_MAPPING_ERROR;
+}
+
+/** @internal __iommu_dma_unmap: unmap with warning on a short return, invalidate or queue, free the IOVA. */
+export function iommuDmaUnmap(dev: DmaDevice, dmaAddrBytes: number, sizeBytes: number): void {
+  const domain = dev.domain!;
+  const gather = dev.gather;
+  const pad = dmaAddrBytes & 4095;
+  const page = (dmaAddrBytes - pad) / 4096;
+  const pages = Math.ceil((sizeBytes + pad) / 4096);
+  gather.reset(dev.flushQueue !== null);
+  const unmapped = domain.unmapRange(page, pages, gather);
+  if (unmapped !== pages) warnShortUnmap(dev, '__iommu_dma_unmap', dmaAddrBytes, page, pages, unmapped);
+  if (!gather.queued) domain.sync(gather);
+  dev.freeIova(page, pages, gather);
+}
+
+function mapTranslated(
+  dev: DmaDevice,
+  physBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): number {
+  if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return DMA_MAPPING_ERROR;
+  let phys = physBytes;
+  if (dev.swiotlb !== null && ((physBytes | sizeBytes) & 4095) !== 0) {
+    if ((attrs & RAW) !== 0) return DMA_MAPPING_ERROR;
+    phys = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs);
+    if (phys < 0) return DMA_MAPPING_ERROR;
+  }
+  const pad = phys & 4095;
+  const pages = Math.ceil((sizeBytes + pad) / 4096);
+  const page = pages === 0 ? 0 : dev.allocIova(pages);
+  if (page !== 0) {
+    const addr = page * 4096 + pad;
+    if (iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs) === 0) {
+      dev.domain!.syncMap(page, pages);
+      return addr;
+    }
+    dev.freeIova(page, pages, null);
+  }
+  if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+  return DMA_MAPPING_ERROR;
+}
+
+function mapDirect(
+  dev: DmaDevice,
+  physBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): number {
+  let addr = physBytes;
+  if (dev.swiotlb !== null) {
+    // Forced bouncing refuses what may not be bounced (057e5e07420c).
+    if ((attrs & RAW) !== 0) return DMA_MAPPING_ERROR;
+    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs);
+    if (addr < 0) return DMA_MAPPING_ERROR;
+  } else if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) {
+    return DMA_MAPPING_ERROR;
+  }
+  if (Math.floor((addr + sizeBytes - 1) / 4096) > dev.limitPage) {
+    dev.machine.warnOnce(
+      'dma_direct_map_phys: overflow',
+      `${dev.name}: 0x${addr.toString(16)}, ${sizeBytes} bytes, is beyond the DMA mask of ${dev.dmaMaskBits} bits`,
+    );
+    if (dev.swiotlb !== null) dev.swiotlb.unmap(addr, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+    return DMA_MAPPING_ERROR;
+  }
+  if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil(((addr & 4095) + sizeBytes) / 4096);
+  return addr;
+}
+
+function syncs(dev: DmaDevice, attrs: number): boolean {
+  return !dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0;
+}
+
+function refuseDirection(dev: DmaDevice): number {
+  dev.machine.warn('dma_map_phys: direction', `${dev.name}: direction NONE`);
+  return DMA_MAPPING_ERROR;
+}
+
+function mapEvent(
+  dev: DmaDevice,
+  dmaAddrBytes: number,
+  physBytes: number,
+  sizeBytes: number,
+  dir: number,
+  attrs: number,
+): DmaMapEvent {
+  return { device: dev.name, dmaAddrBytes, physBytes, sizeBytes, dir, attrs };
+}

@@ -1,0 +1,53 @@
+export * from './attributes.ts';
+export { ByteMemory } from './byte-memory.ts';
+export { Buddy, MAX_PAGE_ORDER } from './buddy.ts';
+export {
+  DmaDevice,
+  type DmaDeviceOptions,
+  type DmaTracepoints,
+  type IommuMode,
+  MSI_WINDOW,
+} from './device.ts';
+export { type DmaCounterName, dmaCounters } from './dma-counters.ts';
+export { dmaIovaPages, DmaIovaState, dmaUseIova } from './dma-iova-state.ts';
+export { type DestroyHolesReport, dmaIovaDestroyHoles } from './dma-iova-holes.ts';
+export {
+  dmaIovaDestroy,
+  dmaIovaFree,
+  dmaIovaLink,
+  dmaIovaSync,
+  dmaIovaTryAlloc,
+  dmaIovaUnlink,
+} from './dma-iova.ts';
+export {
+  dmaAddressingLimited,
+  dmaGetMergeBoundary,
+  dmaMaxMappingSize,
+  dmaNeedSync,
+  dmaOptMappingSize,
+} from './dma-limits.ts';
+export { dmaMapSg, dmaUnmapSg } from './dma-map-sg.ts';
+export {
+  dmaMapPage,
+  dmaMapPhys,
+  dmaMappingError,
+  dmaMapResource,
+  dmaUnmapPage,
+  dmaUnmapPhys,
+  dmaUnmapResource,
+} from './dma-map.ts';
+export { FLUSH_QUEUE_GEOMETRY, FlushQueue, type FlushQueueKind } from './flush-queue.ts';
+export type { IoPageTableFormat, IoPageTableName, UnmapModel } from './io-page-table/format.ts';
+export { IO_PAGE_TABLES } from './io-page-table/formats.ts';
+export type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
+export { IotlbGather } from './iotlb-gather.ts';
+export type { IovaAllocator, IovaAllocatorName, IovaRange } from './iova/iova-allocator.ts';
+export { iovaAllocator } from './iova/iova-allocators.ts';
+export { LinuxRbtree } from './iova/linux-rbtree.ts';
+export { SegmentTree } from './iova/segment-tree.ts';
+export { PagingDomain, type PagingDomainOptions } from './paging-domain.ts';
+export { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
+export { ScatterList } from './scatter-list.ts';
+export { Swiotlb } from './swiotlb.ts';
+export { TagMemory } from './tag-memory.ts';
+export * from './tracepoints.ts';

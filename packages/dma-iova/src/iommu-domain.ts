@@ -1,0 +1,64 @@
+import type { Errno, Pfn } from '@gpusvm/kernel';
+import type { IotlbGather } from './iotlb-gather.ts';
+
+/** What {@link IommuDomain.unmapHoles} reports. */
+export interface UnmapHolesResult {
+  readonly clearedPages: number;
+  /** Maximal runs of pages that were not mapped. */
+  readonly holes: number;
+  /** IOVA page of the first hole; -1 when there is none. */
+  readonly firstHolePage: number;
+}
+
+/**
+ * A paging domain of an IOMMU (struct iommu_domain with its page table): the seam to a native backend.
+ *
+ * All numbers are 4 KiB pages. Nothing here sleeps. The caller owns the IOVA range that it works on.
+ */
+export interface IommuDomain {
+  /** Format of the page table, for reports. */
+  readonly format: string;
+  /** Leaf sizes as log2 of pages, ascending (pgsize_bitmap). */
+  readonly leafOrders: readonly number[];
+  /** Last IOVA page of the aperture. */
+  readonly apertureLastPage: number;
+  /** 4 KiB pages that translate now. */
+  readonly mappedPages: number;
+  /** Page-table pages below the root that are in use, those awaiting an invalidation included. */
+  readonly tables: number;
+  /**
+   * Map a range, all or nothing, without making it visible to the IOTLB (iommu_map_nosync).
+   *
+   * @param prot - IOMMU_READ, IOMMU_WRITE and so on.
+   * @returns 0; -EINVAL (no permission, with a warning; no pages), -ERANGE, -ENOMEM, -EADDRINUSE or what the format
+   *   gives for an occupied slot. What was mapped before the error is unmapped again, with its own invalidation.
+   */
+  mapRange(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno;
+  /**
+   * Unmap a range (iommu_unmap_fast); the gather collects what has to be invalidated.
+   *
+   * @returns pages unmapped as the format counts them: less than asked at a hole, more for a large leaf.
+   */
+  unmapRange(iovaPage: number, pages: number, gather: IotlbGather): number;
+  /** Unmap whatever is mapped in a range; holes are stepped over. The result object is reused. */
+  unmapHoles(iovaPage: number, pages: number, gather: IotlbGather): UnmapHolesResult;
+  /** Make new mappings visible (iotlb_sync_map). */
+  syncMap(iovaPage: number, pages: number): Errno;
+  /** Invalidate what a gather collected and free its tables; nothing when it is empty (iommu_iotlb_sync). */
+  sync(gather: IotlbGather): void;
+  /** Forget every cached translation (flush_iotlb_all). */
+  flushAll(): void;
+  /** Free a chain of tables whose invalidation has happened. */
+  releaseTables(chain: number): void;
+  /** Translation of the page table; NO_PFN when there is none. Not what a device sees: no IOTLB. */
+  translate(iovaPage: number): Pfn;
+  /**
+   * Translation as a device access sees it: IOTLB, page-walk cache, page table.
+   *
+   * @param access - IOMMU_READ or IOMMU_WRITE.
+   * @returns NO_PFN when not present or not permitted.
+   */
+  deviceTranslate(iovaPage: number, access: number): Pfn;
+  /** Visit leaves in address order, for reports. A leaf that overlaps an edge of `[first, end)` is visited whole. */
+  forEachLeaf(fn: (iovaPage: number, pfn: Pfn, pages: number) => void, first?: number, end?: number): void;
+}

@@ -1,0 +1,329 @@
+import { EEXIST, EINVAL, ERANGE, type Errno, type Machine, type Pfn, type Tracepoint } from '@gpusvm/kernel';
+import { IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
+import { C_IOTLB_DESC, C_IOTLB_INV, C_TBL_FREE, dmaCounters } from './dma-counters.ts';
+import type { IoPageTableFormat } from './io-page-table/format.ts';
+import { type HoleReport, radixUnmapHoles } from './io-page-table/radix-holes.ts';
+import { type MapProgress, radixMap } from './io-page-table/radix-map.ts';
+import { RadixTable } from './io-page-table/radix-table.ts';
+import { radixUnmap, type UnmapProgress } from './io-page-table/radix-unmap.ts';
+import { E_MMIO, E_RW } from './io-page-table/table-pool.ts';
+import type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
+import { IotlbGather } from './iotlb-gather.ts';
+import { Iotlb } from './iotlb.ts';
+import {
+  IOMMU_MAP,
+  IOMMU_UNMAP,
+  type IommuMapEvent,
+  type IommuUnmapEvent,
+  IOTLB_INVALIDATE,
+  type IotlbInvalidateEvent,
+} from './tracepoints.ts';
+
+/** How a {@link PagingDomain} is made. */
+export interface PagingDomainOptions {
+  /** Name of the device, for events and messages. */
+  readonly name: string;
+  readonly format: IoPageTableFormat;
+  /** Levels of the page table; default the format's usual number. */
+  readonly levels?: number;
+  /** The hardware caches entries that are not present, so a new mapping needs an invalidation (VT-d CM, NpCache). */
+  readonly cachingMode?: boolean;
+  /** Devices with a TLB of their own: one more descriptor an invalidation. */
+  readonly ats?: boolean;
+  /** Last IOVA page of the aperture; default the format's whole space, at most 2^48 bytes. */
+  readonly apertureLastPage?: number;
+}
+
+/**
+ * The simulated IOMMU domain: a radix page table of one format, its IOTLB, and the rules of drivers/iommu/iommu.c
+ * around them. Fault site `iommu.alloc_table`.
+ */
+export class PagingDomain implements IommuDomain {
+  readonly name: string;
+  readonly leafOrders: readonly number[];
+  readonly apertureLastPage: number;
+  readonly cachingMode: boolean;
+  /** @internal the page table, for tests and reports. */
+  readonly table: RadixTable;
+  readonly #machine: Machine;
+  readonly #format: IoPageTableFormat;
+  readonly #iotlb: Iotlb;
+  readonly #counters: Float64Array;
+  readonly #descriptors: number;
+  /** Limits of the format, for the range test of every map. */
+  readonly #lastIova: number;
+  readonly #endPfn: number;
+  /** Gather of undo and of replaced tables; an unmap's own gather comes from its caller. */
+  readonly #own: IotlbGather = new IotlbGather();
+  readonly #map: MapProgress = { page: 0, err: 0, replacedStart: 0, replacedEnd: 0 };
+  readonly #unmap: UnmapProgress = { stopped: false, stopPage: 0, cleared: 0 };
+  readonly #holes: HoleReport = {
+    clearedPages: 0,
+    holes: 0,
+    firstHolePage: -1,
+    foreignLeaves: 0,
+    holeEnd: -1,
+  };
+  readonly #mapPoint: Tracepoint<IommuMapEvent>;
+  readonly #unmapPoint: Tracepoint<IommuUnmapEvent>;
+  readonly #invalidatePoint: Tracepoint<IotlbInvalidateEvent>;
+
+  constructor(machine: Machine, o: PagingDomainOptions) {
+    const levels = o.levels ?? o.format.levels.usual;
+    this.name = o.name;
+    this.leafOrders = o.format.leafOrders;
+    this.cachingMode = o.cachingMode ?? false;
+    this.#machine = machine;
+    this.#format = o.format;
+    this.#counters = dmaCounters(machine).values;
+    this.table = new RadixTable(
+      o.format,
+      levels,
+      machine.faultInjection.site('iommu.alloc_table'),
+      this.#counters,
+    );
+    this.#iotlb = new Iotlb(this.table, this.cachingMode);
+    this.#descriptors = o.ats === true ? 2 : 1;
+    this.#lastIova = this.table.pages - 1;
+    this.#endPfn = 2 ** (o.format.outputBits - 12);
+    this.apertureLastPage = o.apertureLastPage ?? this.#lastIova;
+    this.#mapPoint = machine.trace.point(IOMMU_MAP);
+    this.#unmapPoint = machine.trace.point(IOMMU_UNMAP);
+    this.#invalidatePoint = machine.trace.point(IOTLB_INVALIDATE);
+  }
+
+  get format(): string {
+    return this.#format.name;
+  }
+
+  get mappedPages(): number {
+    return this.table.mappedPages;
+  }
+
+  get tables(): number {
+    return this.table.pool.used - 1;
+  }
+
+  /** Bytes that the page table occupies in this process. */
+  get tableBytes(): number {
+    return this.table.pool.bytes;
+  }
+
+  mapRange(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
+    if (
+      pages === 1 &&
+      iovaPage <= this.#lastIova &&
+      pfn < this.#endPfn &&
+      (prot & E_RW) !== 0 &&
+      this.table.mapOne(iovaPage, pfn, prot & IOMMU_MMIO ? (prot & E_RW) | E_MMIO : prot & E_RW)
+    ) {
+      if (this.#mapPoint.enabled) this.#traceMap(iovaPage, pfn, 1);
+      return 0;
+    }
+    return this.#mapSlow(iovaPage, pfn, pages, prot);
+  }
+
+  unmapRange(iovaPage: number, pages: number, gather: IotlbGather): number {
+    if (pages === 1 && this.table.unmapOne(iovaPage)) {
+      gather.add(iovaPage, iovaPage + 1);
+      if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, 1, 1);
+      return 1;
+    }
+    if (pages <= 0 || iovaPage + pages - 1 > this.#lastIova) return 0;
+    const out = this.#unmap;
+    const reached = radixUnmap(this.table, iovaPage, pages, gather, out);
+    const requested = this.#format.unmap.returns === 'requested';
+    if (out.cleared > 0) {
+      // A leaf removed although the range started inside it is invalidated from where the walk began.
+      gather.add(iovaPage, requested ? iovaPage + pages : reached);
+    }
+    if (out.stopped && this.#format.unmap.warns) {
+      this.#machine.warn(
+        'arm_lpae_unmap: hole or block',
+        `${this.name}: nothing to unmap at iova ${hex(out.stopPage)} (or a larger block is there)`,
+      );
+    }
+    const unmapped = requested ? pages : reached - iovaPage;
+    this.table.notePinned();
+    if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, pages, unmapped);
+    return unmapped;
+  }
+
+  unmapHoles(iovaPage: number, pages: number, gather: IotlbGather): UnmapHolesResult {
+    const out = this.#holes;
+    radixUnmapHoles(this.table, iovaPage, pages, gather, out);
+    if (out.clearedPages > 0) gather.add(iovaPage, iovaPage + pages);
+    if (out.foreignLeaves > 0) {
+      this.#machine.warn(
+        'iommu_unmap_holes: leaf crosses the range',
+        `${this.name}: ${out.foreignLeaves} leaf of [${hex(iovaPage)}, +${pages} pages) reaches beyond it and stays`,
+      );
+    }
+    this.table.notePinned();
+    if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, pages, out.clearedPages);
+    return out;
+  }
+
+  syncMap(iovaPage: number, pages: number): Errno {
+    if (this.cachingMode && pages > 0) this.#invalidate(iovaPage, iovaPage + pages, true);
+    return 0;
+  }
+
+  sync(gather: IotlbGather): void {
+    if (gather.endPage !== 0) {
+      this.#invalidate(gather.startPage, gather.endPage, gather.freeHead === 0);
+      gather.endPage = 0;
+    }
+    if (gather.freeHead !== 0) {
+      this.releaseTables(gather.freeHead);
+      gather.freeHead = 0;
+      gather.freeTail = 0;
+    }
+  }
+
+  flushAll(): void {
+    this.#counters[C_IOTLB_INV]!++;
+    this.#counters[C_IOTLB_DESC]! += this.#descriptors;
+    this.#iotlb.invalidateAll();
+    if (this.#invalidatePoint.enabled) {
+      this.#invalidatePoint.emit({
+        device: this.name,
+        kind: 'domain',
+        iovaBytes: 0,
+        order: -1,
+        leafOnly: false,
+      });
+    }
+  }
+
+  releaseTables(chain: number): void {
+    this.#counters[C_TBL_FREE]! += this.table.pool.releaseChain(chain);
+  }
+
+  translate(iovaPage: number): Pfn {
+    return iovaPage > this.#lastIova ? -1 : this.table.translate(iovaPage);
+  }
+
+  deviceTranslate(iovaPage: number, access: number): Pfn {
+    if (iovaPage > this.#lastIova || iovaPage < 0) return -1;
+    return this.#iotlb.translate(iovaPage, access);
+  }
+
+  /** Whether the IOTLB holds a translation of this page, stale or not. */
+  isCached(iovaPage: number): boolean {
+    return this.#iotlb.isCached(iovaPage);
+  }
+
+  forEachLeaf(
+    fn: (iovaPage: number, pfn: Pfn, pages: number) => void,
+    first = 0,
+    end: number = this.#lastIova + 1,
+  ): void {
+    this.table.forEachLeaf(fn, first, end);
+  }
+
+  /** Drop every mapping and table with the device: nothing is invalidated any more. */
+  destroy(): void {
+    const own = this.#own;
+    own.reset(true);
+    radixUnmapHoles(this.table, 0, this.#lastIova + 1, own, this.#holes);
+    this.#iotlb.invalidateAll();
+    this.releaseTables(own.freeHead);
+    own.reset(false);
+  }
+
+  #mapSlow(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
+    if ((prot & (IOMMU_READ | IOMMU_WRITE)) === 0) {
+      this.#machine.warn(
+        'iommu_map: no permission',
+        `${this.name}: map of iova ${hex(iovaPage)} without R or W`,
+      );
+      return -EINVAL;
+    }
+    if (!(pages > 0)) return -EINVAL;
+    if (iovaPage + pages - 1 > this.#lastIova || pfn + pages > this.#endPfn || iovaPage < 0) return -ERANGE;
+    const own = this.#own;
+    const out = this.#map;
+    own.reset(false);
+    const flags = (prot & E_RW) | ((prot & IOMMU_MMIO) !== 0 ? E_MMIO : 0);
+    radixMap(this.table, iovaPage, pfn, pages, flags, own, out);
+    if (out.replacedEnd !== 0) {
+      own.add(out.replacedStart, out.replacedEnd);
+      this.sync(own);
+    }
+    if (out.err !== 0) return this.#undo(iovaPage, out.page, out.err);
+    if (this.#mapPoint.enabled) this.#traceMap(iovaPage, pfn, pages);
+    return 0;
+  }
+
+  /** Unmap exactly what a failed map has mapped; earlier mappings stay (iommu_map_nosync). */
+  #undo(iovaPage: number, reached: number, err: Errno): Errno {
+    if (err === -EEXIST && this.#format.occupied === 'eexist-warn') {
+      this.#machine.warn(
+        'arm_lpae_init_pte: already mapped',
+        `${this.name}: iova ${hex(reached)} is mapped already`,
+      );
+    }
+    if (reached > iovaPage) {
+      const own = this.#own;
+      own.reset(false);
+      const end = radixUnmap(this.table, iovaPage, reached - iovaPage, own, this.#unmap);
+      own.add(iovaPage, end);
+      this.sync(own);
+    }
+    this.table.notePinned();
+    return err;
+  }
+
+  #invalidate(start: number, end: number, leafOnly: boolean): void {
+    const order = enclosingOrder(start, end - 1);
+    if (order > this.#format.maxInvalidationOrder) {
+      this.flushAll();
+      return;
+    }
+    this.#counters[C_IOTLB_INV]!++;
+    this.#counters[C_IOTLB_DESC]! += this.#descriptors;
+    const base =
+      order < 31 ? start - (start & ((1 << order) - 1)) : Math.floor(start / 2 ** order) * 2 ** order;
+    this.#iotlb.invalidate(base, order, leafOnly);
+    if (this.#invalidatePoint.enabled) {
+      this.#invalidatePoint.emit({
+        device: this.name,
+        kind: 'range',
+        iovaBytes: base * 4096,
+        order,
+        leafOnly,
+      });
+    }
+  }
+
+  #traceMap(iovaPage: number, pfn: Pfn, pages: number): void {
+    this.#mapPoint.emit({
+      device: this.name,
+      iovaBytes: iovaPage * 4096,
+      physBytes: pfn * 4096,
+      sizeBytes: pages * 4096,
+    });
+  }
+
+  #traceUnmap(iovaPage: number, pages: number, unmapped: number): void {
+    this.#unmapPoint.emit({
+      device: this.name,
+      iovaBytes: iovaPage * 4096,
+      sizeBytes: pages * 4096,
+      unmappedBytes: unmapped * 4096,
+    });
+  }
+}
+
+/** log2 of the smallest naturally aligned block of pages that holds both. */
+export function enclosingOrder(first: number, last: number): number {
+  const high = Math.floor(first / 4294967296);
+  const lastHigh = Math.floor(last / 4294967296);
+  if (high === lastHigh) return 32 - Math.clz32(first ^ last);
+  return 64 - Math.clz32(high ^ lastHigh);
+}
+
+function hex(page: number): string {
+  return `0x${(page * 4096).toString(16)}`;
+}
