@@ -2,80 +2,17 @@ import type { LiveItem, Machine, Pfn, Tracepoint } from '@gpusvm/kernel';
 import { type DmaDataDirection, dmaInfoToProt, IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
 import { liveResources } from './device-report.ts';
 import { C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
-import { FlushQueue, type FlushQueueKind } from './flush-queue.ts';
-import type { IoPageTableName } from './io-page-table/format.ts';
-import { IO_PAGE_TABLES } from './io-page-table/formats.ts';
+import { type DmaDeviceOptions, type IommuMode, makeDomain, MSI_WINDOW, reserve } from './device-options.ts';
+import { dmaTracepoints, type DmaTracepoints } from './dma-tracepoints.ts';
+import { FlushQueue } from './flush-queue.ts';
 import type { IommuDomain } from './iommu-domain.ts';
 import { IotlbGather } from './iotlb-gather.ts';
-import type { IovaAllocator, IovaAllocatorName, IovaRange } from './iova/iova-allocator.ts';
+import type { IovaAllocator } from './iova/iova-allocator.ts';
 import { iovaAllocator } from './iova/iova-allocators.ts';
 import { PagingDomain } from './paging-domain.ts';
 import { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
 import { Swiotlb } from './swiotlb.ts';
-import {
-  DMA_ACCESS,
-  DMA_FAULT,
-  DMA_IOVA_ALLOC,
-  DMA_IOVA_FREE,
-  DMA_IOVA_LINK,
-  DMA_IOVA_SYNC,
-  DMA_IOVA_UNLINK,
-  DMA_MAP_PHYS,
-  DMA_UNMAP_PHYS,
-  type DmaAccessEvent,
-  type DmaFaultEvent,
-  type DmaIovaEvent,
-  type DmaIovaLinkEvent,
-  type DmaIovaSyncEvent,
-  type DmaIovaUnlinkEvent,
-  type DmaMapEvent,
-} from './tracepoints.ts';
-
-/**
- * How a device reaches memory: `none` (no IOMMU, or identity: a DMA address is a physical address), `strict` and
- * `lazy` (translated; unmaps are invalidated at once, or in bulk), `swiotlb` (not translated, everything bounced).
- */
-export type IommuMode = 'none' | 'strict' | 'lazy' | 'swiotlb';
-
-/** DMA configuration of a device. */
-export interface DmaDeviceOptions {
-  readonly name: string;
-  readonly iommu: IommuMode;
-  /** Width of the DMA mask; default 48. 0 = no limit from this side. */
-  readonly dmaMaskBits?: number;
-  /** Width that the bus passes on; default 0 = no limit. */
-  readonly busDmaLimitBits?: number;
-  /** The device snoops CPU caches; default true. Otherwise every mapping does cache maintenance. */
-  readonly coherent?: boolean;
-  /** External device: page parts that do not belong to a buffer are bounced; default false. */
-  readonly untrusted?: boolean;
-  /** IO page-table format; default `vtd` (the kernel profile turns it into its legacy form). */
-  readonly ioPageTable?: IoPageTableName;
-  /** Levels of the IO page table; default the format's usual number. */
-  readonly ioPageTableLevels?: number;
-  /** Default `linux-rbtree`. */
-  readonly iovaAllocator?: IovaAllocatorName;
-  /** Start without the preference for addresses below 4 GiB (iommu.forcedac=1); default false. */
-  readonly forcedac?: boolean;
-  /** IOVA bytes that are never handed out; default the MSI window of x86. */
-  readonly reservedRegions?: readonly { readonly firstByte: number; readonly lastByte: number }[];
-  /** Virtual IOMMU that caches absent entries (VT-d caching mode, AMD NpCache); default false. */
-  readonly cachingMode?: boolean;
-  /** The device has a TLB of its own (ATS); default false. */
-  readonly ats?: boolean;
-  /** Form of the flush queue of a lazy domain; default `per-cpu`. */
-  readonly flushQueue?: FlushQueueKind;
-  /** Most pages of the bounce pool; default 16384 (64 MiB, IO_TLB_DEFAULT_SIZE). */
-  readonly swiotlbPages?: number;
-  /** Another IOMMU in place of the simulated one, for modes `strict` and `lazy`. */
-  readonly domain?: IommuDomain;
-}
-
-/** The MSI doorbell window that x86 IOMMUs reserve (fee00000-feefffff). */
-export const MSI_WINDOW: { readonly firstByte: number; readonly lastByte: number } = {
-  firstByte: 0xfee00000,
-  lastByte: 0xfeefffff,
-};
+import { DMA_ACCESS, DMA_FAULT, type DmaAccessEvent, type DmaFaultEvent } from './tracepoints.ts';
 
 const PAGES_32BIT = 2 ** 20;
 
@@ -299,49 +236,4 @@ export class DmaDevice {
     }
     this.#limitPage = limit;
   }
-}
-
-/** @internal Tracepoints that the DMA API functions emit. */
-export interface DmaTracepoints {
-  readonly iovaAlloc: Tracepoint<DmaIovaEvent>;
-  readonly iovaFree: Tracepoint<DmaIovaEvent>;
-  readonly link: Tracepoint<DmaIovaLinkEvent>;
-  readonly sync: Tracepoint<DmaIovaSyncEvent>;
-  readonly unlink: Tracepoint<DmaIovaUnlinkEvent>;
-  readonly mapPhys: Tracepoint<DmaMapEvent>;
-  readonly unmapPhys: Tracepoint<DmaMapEvent>;
-}
-
-function dmaTracepoints(machine: Machine): DmaTracepoints {
-  const { trace } = machine;
-  return {
-    iovaAlloc: trace.point(DMA_IOVA_ALLOC),
-    iovaFree: trace.point(DMA_IOVA_FREE),
-    link: trace.point(DMA_IOVA_LINK),
-    sync: trace.point(DMA_IOVA_SYNC),
-    unlink: trace.point(DMA_IOVA_UNLINK),
-    mapPhys: trace.point(DMA_MAP_PHYS),
-    unmapPhys: trace.point(DMA_UNMAP_PHYS),
-  };
-}
-
-function makeDomain(machine: Machine, o: DmaDeviceOptions): PagingDomain {
-  const asked = o.ioPageTable ?? 'vtd';
-  const legacy = machine.profile.dma.pageTable === 'legacy';
-  const name = legacy && asked === 'vtd' ? 'vtd-legacy' : legacy && asked === 'amdv1' ? 'amd-legacy' : asked;
-  return new PagingDomain(machine, {
-    name: o.name,
-    format: IO_PAGE_TABLES[name],
-    ...(o.ioPageTableLevels === undefined ? {} : { levels: o.ioPageTableLevels }),
-    cachingMode: o.cachingMode ?? false,
-    ats: o.ats ?? false,
-  });
-}
-
-function reserve(iova: IovaAllocator, regions: readonly { firstByte: number; lastByte: number }[]): void {
-  const ranges: IovaRange[] = regions.map((r) => ({
-    firstPage: Math.floor(r.firstByte / 4096),
-    lastPage: Math.floor(r.lastByte / 4096),
-  }));
-  for (const range of ranges) iova.reserve(range.firstPage, range.lastPage);
 }

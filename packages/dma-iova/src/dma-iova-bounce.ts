@@ -103,7 +103,7 @@ export function syncForCpuSlowly(
   do {
     const pad = addr & 4095;
     dev.counters[C_WALK]!++;
-    dev.counters[C_LVL_TOUCH]!++;
+    dev.counters[C_LVL_TOUCH]! += domain.levels;
     const pfn = domain.translate((addr - pad) / 4096);
     if (pfn !== NO_PFN) {
       if (maintain) dev.counters[C_CPU_SYNC]!++;

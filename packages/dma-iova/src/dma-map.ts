@@ -72,7 +72,7 @@ export function dmaUnmapPhys(
   if ((attrs & RAW) === 0) {
     const pad = dmaAddrBytes & 4095;
     dev.counters[C_WALK]!++;
-    dev.counters[C_LVL_TOUCH]!++;
+    dev.counters[C_LVL_TOUCH]! += dev.domain.levels;
     const pfn = dev.domain.translate((dmaAddrBytes - pad) / 4096);
     if (pfn === NO_PFN) {
       dev.machine.warn(

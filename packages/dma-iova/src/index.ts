@@ -1,14 +1,11 @@
 export * from './attributes.ts';
 export { ByteMemory } from './byte-memory.ts';
 export { Buddy, MAX_PAGE_ORDER } from './buddy.ts';
-export {
-  DmaDevice,
-  type DmaDeviceOptions,
-  type DmaTracepoints,
-  type IommuMode,
-  MSI_WINDOW,
-} from './device.ts';
+export { DmaDevice } from './device.ts';
+export { type DmaDeviceOptions, type IommuMode, MSI_WINDOW } from './device-options.ts';
+export type { DmaTracepoints } from './dma-tracepoints.ts';
 export { type DmaCounterName, dmaCounters } from './dma-counters.ts';
+export { dmaIovaUnlinkRuns, packDescending } from './dma-iova-runs.ts';
 export { dmaIovaPages, DmaIovaState, dmaUseIova } from './dma-iova-state.ts';
 export { type DestroyHolesReport, dmaIovaDestroyHoles } from './dma-iova-holes.ts';
 export {
@@ -36,16 +33,20 @@ export {
   dmaUnmapPhys,
   dmaUnmapResource,
 } from './dma-map.ts';
+export { dmaSyncSingleForCpu, dmaSyncSingleForDevice } from './dma-sync.ts';
 export { FLUSH_QUEUE_GEOMETRY, FlushQueue, type FlushQueueKind } from './flush-queue.ts';
 export type { IoPageTableFormat, IoPageTableName, UnmapModel } from './io-page-table/format.ts';
 export { IO_PAGE_TABLES } from './io-page-table/formats.ts';
 export type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
 export { IotlbGather } from './iotlb-gather.ts';
-export type { IovaAllocator, IovaAllocatorName, IovaRange } from './iova/iova-allocator.ts';
+export type { IovaAllocator, IovaAllocatorName } from './iova/iova-allocator.ts';
 export { iovaAllocator } from './iova/iova-allocators.ts';
 export { LinuxRbtree } from './iova/linux-rbtree.ts';
 export { SegmentTree } from './iova/segment-tree.ts';
-export { PagingDomain, type PagingDomainOptions } from './paging-domain.ts';
+export { compareIovaTrace, type TraceDifference } from './iova/trace-compare.ts';
+export { p2pdmaBusAddr, p2pdmaMapType, type P2pClient, type P2pMapType, type P2pProvider } from './p2pdma.ts';
+export { PagingDomain } from './paging-domain.ts';
+export type { PagingDomainOptions } from './paging-domain-options.ts';
 export { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
 export { ScatterList } from './scatter-list.ts';
 export { Swiotlb } from './swiotlb.ts';

@@ -20,6 +20,8 @@ export interface IommuDomain {
   readonly format: string;
   /** Leaf sizes as log2 of pages, ascending (pgsize_bitmap). */
   readonly leafOrders: readonly number[];
+  /** Table entries that a walk to a 4 KiB leaf loads. */
+  readonly levels: number;
   /** Last IOVA page of the aperture. */
   readonly apertureLastPage: number;
   /** 4 KiB pages that translate now. */

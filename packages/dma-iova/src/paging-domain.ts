@@ -10,6 +10,8 @@ import { E_MMIO, E_RW } from './io-page-table/table-pool.ts';
 import type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { Iotlb } from './iotlb.ts';
+import { enclosingOrder } from './invalidation-order.ts';
+import type { PagingDomainOptions } from './paging-domain-options.ts';
 import {
   IOMMU_MAP,
   IOMMU_UNMAP,
@@ -19,21 +21,6 @@ import {
   type IotlbInvalidateEvent,
 } from './tracepoints.ts';
 
-/** How a {@link PagingDomain} is made. */
-export interface PagingDomainOptions {
-  /** Name of the device, for events and messages. */
-  readonly name: string;
-  readonly format: IoPageTableFormat;
-  /** Levels of the page table; default the format's usual number. */
-  readonly levels?: number;
-  /** The hardware caches entries that are not present, so a new mapping needs an invalidation (VT-d CM, NpCache). */
-  readonly cachingMode?: boolean;
-  /** Devices with a TLB of their own: one more descriptor an invalidation. */
-  readonly ats?: boolean;
-  /** Last IOVA page of the aperture; default the format's whole space, at most 2^48 bytes. */
-  readonly apertureLastPage?: number;
-}
-
 /**
  * The simulated IOMMU domain: a radix page table of one format, its IOTLB, and the rules of drivers/iommu/iommu.c
  * around them. Fault site `iommu.alloc_table`.
@@ -41,6 +28,7 @@ export interface PagingDomainOptions {
 export class PagingDomain implements IommuDomain {
   readonly name: string;
   readonly leafOrders: readonly number[];
+  readonly levels: number;
   readonly apertureLastPage: number;
   readonly cachingMode: boolean;
   /** @internal the page table, for tests and reports. */
@@ -71,6 +59,7 @@ export class PagingDomain implements IommuDomain {
   constructor(machine: Machine, o: PagingDomainOptions) {
     const levels = o.levels ?? o.format.levels.usual;
     this.name = o.name;
+    this.levels = levels;
     this.leafOrders = o.format.leafOrders;
     this.cachingMode = o.cachingMode ?? false;
     this.#machine = machine;
@@ -133,8 +122,8 @@ export class PagingDomain implements IommuDomain {
     const out = this.#unmap;
     const reached = radixUnmap(this.table, iovaPage, pages, gather, out);
     const requested = this.#format.unmap.returns === 'requested';
-    if (out.cleared > 0) {
-      // A leaf removed although the range started inside it is invalidated from where the walk began.
+    if (out.cleared > 0 || requested) {
+      // The legacy driver adds what was asked for, whatever it found.
       gather.add(iovaPage, requested ? iovaPage + pages : reached);
     }
     if (out.stopped && this.#format.unmap.warns) {
@@ -314,14 +303,6 @@ export class PagingDomain implements IommuDomain {
       unmappedBytes: unmapped * 4096,
     });
   }
-}
-
-/** log2 of the smallest naturally aligned block of pages that holds both. */
-export function enclosingOrder(first: number, last: number): number {
-  const high = Math.floor(first / 4294967296);
-  const lastHigh = Math.floor(last / 4294967296);
-  if (high === lastHigh) return 32 - Math.clz32(first ^ last);
-  return 64 - Math.clz32(high ^ lastHigh);
 }
 
 function hex(page: number): string {

@@ -111,12 +111,6 @@ export class Swiotlb {
     return true;
   }
 
-  /** Original physical address of a bounced one; -1 when it is not bounced. */
-  originOf(slotBytes: number): number {
-    const slot = this.#slotOf(slotBytes);
-    return slot < 0 || this.#length[slot] === 0 ? -1 : this.#origin[slot]!;
-  }
-
   /** Give the pool's pages back to the memory. Slots still in use are lost with it. */
   destroy(): void {
     for (const pfn of this.#areas) this.#memory.freePagesBlock(pfn, this.#areaOrder);

@@ -1,12 +1,6 @@
 /** IOVA allocators. */
 export type IovaAllocatorName = 'linux-rbtree' | 'segment-tree';
 
-/** A range of IOVA pages, both ends inclusive. */
-export interface IovaRange {
-  readonly firstPage: number;
-  readonly lastPage: number;
-}
-
 /**
  * Allocator of IOVA page ranges (struct iova_domain), addresses from the top down, naturally aligned to the size
  * rounded up to a power of two. Page 0 is never returned. Nothing here sleeps.
