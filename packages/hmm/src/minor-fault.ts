@@ -1,0 +1,163 @@
+import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
+import { CPU_FAULT_THP } from './counters.ts';
+import { FOLIO_ANON } from './folio-flags.ts';
+import { mapPage, mapPmd } from './map-entry.ts';
+import type { Mm } from './mm.ts';
+import type { PmdNode } from './page-table.ts';
+import {
+  PTE_ANON_EXCLUSIVE,
+  PTE_DIRTY,
+  PTE_KIND,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+  PTE_ZERO,
+} from './pte.ts';
+import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm-fault.ts';
+import type { Vma } from './vma.ts';
+
+/** The fault needs somebody who can sleep: a notification, another task, a device. */
+export const FAULT_SLOW = -1;
+
+const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
+
+/**
+ * The part of handle_mm_fault that needs no sleep in this model: first touch of a page, reuse of a page that belongs
+ * to the entry alone, upgrade of a shared mapping. The VMA allows the access. Nothing is notified, because nothing
+ * that a device could hold changes.
+ *
+ * @returns 0 when the access may be retried, VM_FAULT_*, or {@link FAULT_SLOW}.
+ */
+export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): number {
+  const index = Math.floor(page / 512);
+  let node = mm.pageTable.lookup(index);
+  if (node === null) {
+    if (vma.hugetlb) return hugetlbFault(mm, vma, index);
+    if (vma.hugepage && vma.anonymous && vma.fitsPmd(index * 512) && anonymousPmd(mm, vma, index, write))
+      return 0;
+    node = makeTable(mm, index);
+    if (node === null) return VM_FAULT_OOM;
+  }
+  if (node.huge !== 0) return write ? reusePmd(mm, vma, node) : readable(node.huge);
+  const slot = page & 511;
+  const bits = node.bits[slot]!;
+  if (bits === 0) {
+    return vma.mapping === null
+      ? anonymousPage(mm, vma, node, slot, write)
+      : mappedPage(mm, vma, node, slot, write);
+  }
+  return write ? reusePage(mm, vma, node, slot) : readable(bits);
+}
+
+/** A page table for an empty PMD; asks the fault site `hmm.pte_table`. */
+function makeTable(mm: Mm, index: number): PmdNode | null {
+  return mm.folios.pteTableSite.shouldFail() ? null : mm.pageTable.makeTable(index);
+}
+
+/** A read of a present or zero page needs nothing; every other kind of entry is for the slow path. */
+function readable(bits: number): number {
+  const kind = bits & PTE_KIND;
+  return (kind === PTE_PRESENT || kind === PTE_ZERO) && (bits & PTE_PROTNONE) === 0 ? 0 : FAULT_SLOW;
+}
+
+/** do_anonymous_page */
+function anonymousPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolean): number {
+  if (!write) {
+    const zero = mm.folios.zeroPages.zero();
+    if (zero < 0) return VM_FAULT_OOM;
+    node.bits[slot] = PTE_ZERO;
+    node.pfn[slot] = zero;
+    node.used++;
+    return 0;
+  }
+  return mapNewAnon(mm, node, slot, vma.write) < 0 ? VM_FAULT_OOM : 0;
+}
+
+/** A fresh anonymous page in an empty entry; its pfn, or -1. */
+function mapNewAnon(mm: Mm, node: PmdNode, slot: number, writable: boolean): Pfn {
+  const folios = mm.folios;
+  const pfn = folios.allocFolio(0);
+  if (pfn < 0) return pfn;
+  folios.flags[pfn]! |= FOLIO_ANON;
+  folios.maps[pfn] = 1;
+  folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
+  node.bits[slot] = writable ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE;
+  node.pfn[slot] = pfn;
+  node.used++;
+  return pfn;
+}
+
+/** do_huge_pmd_anonymous_page; false falls back to single pages. */
+function anonymousPmd(mm: Mm, vma: Vma, index: number, write: boolean): boolean {
+  const folios = mm.folios;
+  if (!write) {
+    const huge = folios.zeroPages.huge();
+    if (huge < 0) return false;
+    mm.pageTable.makeHuge(index, PTE_ZERO, huge);
+  } else if (!mapNewAnonPmd(mm, vma, index)) {
+    return false;
+  }
+  folios.counters.values[CPU_FAULT_THP]!++;
+  return true;
+}
+
+/** @internal A fresh PMD-sized anonymous folio at an empty PMD; false without memory. */
+export function mapNewAnonPmd(mm: Mm, vma: Vma, index: number): boolean {
+  const folios = mm.folios;
+  const head = folios.allocFolio(PMD_ORDER);
+  if (head < 0) return false;
+  folios.flags[head]! |= FOLIO_ANON;
+  mapPmd(mm, index, head, vma.write ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE);
+  folios.put(head);
+  return true;
+}
+
+/** hugetlb_fault: a huge page or nothing. */
+function hugetlbFault(mm: Mm, vma: Vma, index: number): number {
+  return mapNewAnonPmd(mm, vma, index) ? 0 : VM_FAULT_SIGBUS;
+}
+
+/** do_fault: page cache and shared anonymous memory. A private write copies without a notification. */
+function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolean): number {
+  const folios = mm.folios;
+  const space = vma.mapping!;
+  const cached = folios.pageCache.fault(space, vma.offsetOf(node.startPage + slot));
+  if (cached < 0) return VM_FAULT_OOM;
+  if (write && !vma.shared) {
+    const pfn = mapNewAnon(mm, node, slot, true);
+    if (pfn < 0) return VM_FAULT_OOM;
+    folios.memory.writeTag(pfn, folios.memory.readTag(cached));
+    return 0;
+  }
+  const writable = vma.shared && vma.write && (write || space.shmem);
+  mapPage(mm, node, slot, cached, writable ? PTE_PRESENT | PTE_WRITE | PTE_DIRTY : PTE_PRESENT);
+  return 0;
+}
+
+/** do_wp_page where nothing has to be copied. */
+function reusePage(mm: Mm, vma: Vma, node: PmdNode, slot: number): number {
+  const bits = node.bits[slot]!;
+  if ((bits & PTE_KIND) !== PTE_PRESENT || (bits & PTE_PROTNONE) !== 0) return FAULT_SLOW;
+  if ((bits & PTE_WRITE) !== 0) return 0;
+  if (!vma.shared && !canReuse(mm, node.pfn[slot]!, bits)) return FAULT_SLOW;
+  node.bits[slot] = bits | PTE_WRITE | PTE_DIRTY | (vma.shared ? 0 : PTE_ANON_EXCLUSIVE);
+  return 0;
+}
+
+/** do_huge_pmd_wp_page where nothing has to be split. */
+function reusePmd(mm: Mm, vma: Vma, node: PmdNode): number {
+  const bits = node.huge;
+  if ((bits & PTE_KIND) !== PTE_PRESENT || (bits & PTE_PROTNONE) !== 0) return FAULT_SLOW;
+  if ((bits & PTE_WRITE) !== 0) return 0;
+  if (!vma.shared && !vma.hugetlb && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
+  node.huge = bits | PTE_WRITE | PTE_DIRTY | (vma.shared ? 0 : PTE_ANON_EXCLUSIVE);
+  return 0;
+}
+
+/** wp_can_reuse_anon_folio: the entry is known to own the page alone, or nobody else has a reference. */
+function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
+  if ((bits & PTE_ANON_EXCLUSIVE) !== 0) return true;
+  const folios = mm.folios;
+  const head = folios.head(pfn);
+  return (folios.flags[head]! & FOLIO_ANON) !== 0 && folios.refs[head] === 1 && folios.maps[head] === 1;
+}

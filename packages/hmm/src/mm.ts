@@ -1,0 +1,242 @@
+import { type Errno, type Machine, type Pfn, RwSem, type Task, type Tracepoint } from '@gpusvm/kernel';
+import { cpuRead, cpuWrite } from './cpu-access.ts';
+import { exitMmap } from './exit-mmap.ts';
+import type { FolioTable } from './folio-table.ts';
+import { type InstallOptions, installRun } from './install-run.ts';
+import { madviseDontneed, madviseHugepage } from './madvise.ts';
+import { mmap } from './mmap.ts';
+import type { MmuNotifierSubscriptions } from './mmu-interval-notifier.ts';
+import { mprotect, type Protection } from './mprotect.ts';
+import { munmap } from './munmap.ts';
+import { PageTable } from './page-table.ts';
+import {
+  ENTRY_KINDS,
+  type EntryKind,
+  PTE_DEVICE,
+  PTE_KIND,
+  PTE_MIGRATION,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+  PTE_ZERO,
+} from './pte.ts';
+import { CPU_FAULT_TRACE, type CpuFaultEvent } from './tracepoints.ts';
+import type { Vma, VmaOptions } from './vma.ts';
+import { VmaTree } from './vma-tree.ts';
+
+/** Pages of an address space by kind of entry; a PMD leaf counts 512. */
+export interface EntryCounts {
+  present: number;
+  zero: number;
+  device: number;
+  migration: number;
+}
+
+/**
+ * An address space (struct mm_struct): VMAs, a CPU page table, interval notifiers, and what the CPU sees through
+ * it. Page contents are the content tags of `FolioTable.memory`.
+ *
+ * System calls (`mmap` and so on) take the mmap lock themselves. `users` counts who may use the address space
+ * (mm_users), `count` who holds the structure (mm_count).
+ */
+export class Mm {
+  readonly machine: Machine;
+  readonly folios: FolioTable;
+  readonly name: string;
+  /** Small number for the reverse mapping. */
+  readonly id: number;
+  readonly mmapLock: RwSem;
+  readonly vmas: VmaTree = new VmaTree();
+  readonly pageTable: PageTable = new PageTable();
+  /** Null until the first interval notifier; hot paths then skip notification. */
+  notifiers: MmuNotifierSubscriptions | null = null;
+  users = 1;
+  count = 1;
+  /** @internal */
+  readonly faultTrace: Tracepoint<CpuFaultEvent>;
+
+  constructor(machine: Machine, folios: FolioTable, o: { readonly name: string }) {
+    this.machine = machine;
+    this.folios = folios;
+    this.name = o.name;
+    this.id = folios.mms.add(this);
+    this.mmapLock = new RwSem(machine, `mmap_lock of ${o.name}`);
+    this.faultTrace = machine.trace.point(CPU_FAULT_TRACE);
+  }
+
+  /** Become a user unless the address space is being torn down (mmget_not_zero). */
+  mmgetNotZero(): boolean {
+    if (this.users === 0) return false;
+    this.users++;
+    return true;
+  }
+
+  /** Stop being a user; the last one hands the teardown to a task of its own (mmput_async). */
+  mmput(): void {
+    if (this.users <= 0) throw new Error(`mmput of ${this.name}, which has no users`);
+    if (--this.users === 0) this.machine.spawn(this.#teardown(), `exit_mmap of ${this.name}`);
+  }
+
+  /** Hold the structure (mmgrab). */
+  mmgrab(): void {
+    this.count++;
+  }
+
+  /** Let the structure go (mmdrop). */
+  mmdrop(): void {
+    if (this.count <= 0) throw new Error(`mmdrop of ${this.name}, which is gone`);
+    if (--this.count === 0) this.folios.forgetMm(this);
+  }
+
+  /** The process exits (do_exit): its user reference goes, and with the last one RELEASE and all mappings. */
+  *exit(): Task<void> {
+    if (this.users <= 0) throw new Error(`exit of ${this.name}, which has no users`);
+    if (--this.users === 0) yield* this.#teardown();
+  }
+
+  *#teardown(): Task<void> {
+    yield* exitMmap(this);
+    this.mmdrop();
+  }
+
+  /** First VMA that ends behind `page` (find_vma). */
+  findVma(page: number): Vma | null {
+    return this.vmas.find(page);
+  }
+
+  /** The VMA that contains `page` (vma_lookup). */
+  vmaLookup(page: number): Vma | null {
+    return this.vmas.lookup(page);
+  }
+
+  /** Map pages at a fixed place. See {@link mmap}. */
+  mmap(startPage: number, pages: number, o: VmaOptions): Task<Errno> {
+    return mmap(this, startPage, pages, o);
+  }
+
+  /** Unmap pages. See {@link munmap}. */
+  munmap(startPage: number, pages: number): Task<Errno> {
+    return munmap(this, startPage, pages);
+  }
+
+  /** Change the protection of pages. See {@link mprotect}. */
+  mprotect(startPage: number, pages: number, prot: Protection): Task<Errno> {
+    return mprotect(this, startPage, pages, prot);
+  }
+
+  /** Drop the contents of pages. See {@link madviseDontneed}. */
+  madviseDontneed(startPage: number, pages: number): Task<Errno> {
+    return madviseDontneed(this, startPage, pages);
+  }
+
+  /** Ask for huge pages, or not. See {@link madviseHugepage}. */
+  madviseHugepage(startPage: number, pages: number, on: boolean): Task<Errno> {
+    return madviseHugepage(this, startPage, pages, on);
+  }
+
+  /** Content tag that a CPU load sees, -1 when it would fault. Does not sleep. */
+  tryReadTag(page: number): number {
+    const node = this.pageTable.nodeOf(page);
+    if (node === null) return -1;
+    const slot = page & 511;
+    const bits = node.huge === 0 ? node.bits[slot]! : node.huge;
+    const kind = bits & PTE_KIND;
+    if ((bits & PTE_PROTNONE) !== 0 || (kind !== PTE_PRESENT && kind !== PTE_ZERO)) return -1;
+    return this.folios.memory.readTag(node.huge === 0 ? node.pfn[slot]! : node.hugePfn + slot);
+  }
+
+  /** Store by the CPU; false when it would fault. Does not sleep. */
+  tryWriteTag(page: number, tag: number): boolean {
+    const node = this.pageTable.nodeOf(page);
+    if (node === null) return false;
+    const slot = page & 511;
+    const bits = node.huge === 0 ? node.bits[slot]! : node.huge;
+    if ((bits & (PTE_KIND | PTE_WRITE | PTE_PROTNONE)) !== (PTE_PRESENT | PTE_WRITE)) return false;
+    this.folios.memory.writeTag(node.huge === 0 ? node.pfn[slot]! : node.hugePfn + slot, tag);
+    return true;
+  }
+
+  /** CPU load with faults. See {@link cpuRead}. */
+  cpuRead(page: number): Task<number> {
+    return cpuRead(this, page);
+  }
+
+  /** CPU store with faults. See {@link cpuWrite}. */
+  cpuWrite(page: number, tag: number): Task<Errno> {
+    return cpuWrite(this, page, tag);
+  }
+
+  /** Place claimed pages. See {@link installRun}. */
+  installRun(startPage: number, pfn: Pfn, pages: number, order: number, o: InstallOptions = {}): void {
+    installRun(this, startPage, pfn, pages, order, o);
+  }
+
+  /** Place a whole claimed folio with its head at `page`. See {@link installRun}. */
+  installFolio(page: number, headPfn: Pfn, order: number, o: InstallOptions = {}): void {
+    installRun(this, page, headPfn, 2 ** order, order, o);
+  }
+
+  /** Kind of the entry that covers `page`. */
+  entryKind(page: number): EntryKind {
+    return ENTRY_KINDS[this.entryBits(page) & PTE_KIND]!;
+  }
+
+  /** @internal bits of the entry that covers `page`, see pte.ts. */
+  entryBits(page: number): number {
+    const node = this.pageTable.nodeOf(page);
+    if (node === null) return 0;
+    return node.huge === 0 ? node.bits[page & 511]! : node.huge;
+  }
+
+  /** Whether the entry that covers `page` lets the CPU write, now or once the page is back. */
+  isWritable(page: number): boolean {
+    return (this.entryBits(page) & PTE_WRITE) !== 0;
+  }
+
+  /** Whether `page` is covered by a PMD leaf. */
+  isPmdMapped(page: number): boolean {
+    const node = this.pageTable.nodeOf(page);
+    return node !== null && node.huge !== 0;
+  }
+
+  /** Page that the entry names, -1 when it names none. */
+  pfnAt(page: number): Pfn {
+    const node = this.pageTable.nodeOf(page);
+    if (node === null) return -1;
+    const slot = page & 511;
+    if (node.huge !== 0) return node.hugePfn + slot;
+    return (node.bits[slot]! & PTE_KIND) === 0 ? -1 : node.pfn[slot]!;
+  }
+
+  /** Pages by kind of entry. Cost: what is populated. */
+  entryCounts(): EntryCounts {
+    const counts = { present: 0, zero: 0, device: 0, migration: 0 };
+    const add = (bits: number, pages: number): void => {
+      const kind = bits & PTE_KIND;
+      if (kind === PTE_PRESENT) counts.present += pages;
+      else if (kind === PTE_ZERO) counts.zero += pages;
+      else if (kind === PTE_DEVICE) counts.device += pages;
+      else if (kind === PTE_MIGRATION) counts.migration += pages;
+    };
+    const end = Number.MAX_SAFE_INTEGER;
+    for (
+      let node = this.pageTable.next(0, end);
+      node !== null;
+      node = this.pageTable.next(node.index + 1, end)
+    ) {
+      if (node.huge !== 0) add(node.huge, 512);
+      else for (let slot = 0; slot < 512; slot++) add(node.bits[slot]!, 1);
+    }
+    return counts;
+  }
+
+  /** Pages of RAM that the CPU maps, zero pages aside. Cost: what is populated. */
+  get residentPages(): number {
+    return this.entryCounts().present;
+  }
+
+  /** Device-private pages. Cost: what is populated. */
+  get devicePages(): number {
+    return this.entryCounts().device;
+  }
+}

@@ -1,0 +1,100 @@
+import {
+  EINVAL,
+  ENOMEM,
+  type Errno,
+  NotImplemented,
+  type SchedPoint,
+  type Task,
+  schedPoint,
+} from '@gpusvm/kernel';
+import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import type { Mm } from './mm.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierRange } from './mmu-notifier-range.ts';
+import type { PmdNode } from './page-table.ts';
+import { PTE_KIND, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
+import { splitHugePmdEdges } from './split-pmd.ts';
+import type { Vma } from './vma.ts';
+
+const PROTECT: SchedPoint = schedPoint('mprotect: change_protection');
+const PAGES_PER_PUD = 512 * 512;
+
+/** New protection of a mapping; without `read` it is PROT_NONE. */
+export interface Protection {
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/**
+ * Change the protection of pages (mprotect, mm/mprotect.c). Taking the write permission away changes entries at
+ * once, migration and device-private entries too; giving it back changes the VMA only: a present page becomes
+ * writable at the next write fault, a device-private entry stays read-only until the page comes back.
+ *
+ * Sends PROTECTION_VMA for each VMA that changes, from the first populated 1 GiB to its end. Takes the mmap lock for
+ * writing; may sleep. Cost: O(populated pages).
+ *
+ * @returns 0; -EINVAL for a bad range; -ENOMEM when a part is not mapped, after what lies before it was changed.
+ */
+export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protection): Task<Errno> {
+  if (!isUserRange(startPage, pages)) return -EINVAL;
+  const endPage = startPage + pages;
+  yield* mm.mmapLock.downWrite();
+  try {
+    let page = startPage;
+    while (page < endPage) {
+      const vma = mm.vmas.lookup(page);
+      if (vma === null) break;
+      const stop = Math.min(vma.endPage, endPage);
+      yield* protectVma(mm, vma, page, stop, prot);
+      page = stop;
+    }
+    mergeVmas(mm, startPage, endPage);
+    return page < endPage ? -ENOMEM : 0;
+  } finally {
+    mm.mmapLock.upWrite();
+  }
+}
+
+function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot: Protection): Task<void> {
+  if (vma.read === prot.read && vma.write === prot.write) return;
+  if (vma.hugetlb && ((startPage | endPage) & 511) !== 0)
+    throw new NotImplemented('mprotect of a part of a hugetlb page');
+  yield* splitHugePmdEdges(mm, startPage, endPage);
+  splitVma(mm, startPage);
+  splitVma(mm, endPage);
+  const changed = mm.vmas.lookup(startPage)!;
+  changed.read = prot.read;
+  changed.write = prot.write;
+  const endPmd = Math.ceil(endPage / 512);
+  const first = mm.pageTable.next(Math.floor(startPage / 512), endPmd);
+  if (first === null) return;
+  const firstPud = Math.floor(first.startPage / PAGES_PER_PUD) * PAGES_PER_PUD;
+  const range = mmuNotifierRange('PROTECTION_VMA', Math.max(startPage, firstPud), endPage);
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
+  if (mm.machine.scheduler.preemptive) yield PROTECT;
+  for (
+    let node = mm.pageTable.next(first.index, endPmd);
+    node !== null;
+    node = mm.pageTable.next(node.index + 1, endPmd)
+  ) {
+    const from = Math.max(startPage - node.startPage, 0);
+    changeNode(node, from, Math.min(endPage - node.startPage, 512), prot);
+  }
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
+}
+
+function changeNode(node: PmdNode, from: number, to: number, prot: Protection): void {
+  if (node.huge !== 0) {
+    node.huge = changed(node.huge, prot);
+    return;
+  }
+  for (let slot = from; slot < to; slot++) {
+    const bits = node.bits[slot]!;
+    if ((bits & PTE_KIND) !== 0) node.bits[slot] = changed(bits, prot);
+  }
+}
+
+function changed(bits: number, prot: Protection): number {
+  const access = prot.read ? bits & ~PTE_PROTNONE : bits | PTE_PROTNONE;
+  return prot.write ? access : access & ~PTE_WRITE;
+}

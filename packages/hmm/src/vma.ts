@@ -1,0 +1,106 @@
+import type { AddressSpace } from './page-cache.ts';
+
+/** What `Mm.mmap` maps. */
+export interface VmaOptions {
+  /** CPU may read; without it the mapping is PROT_NONE. */
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly exec?: boolean;
+  /** MAP_SHARED; without `file` it is shared anonymous memory (shmem). */
+  readonly shared?: boolean;
+  /** Backed by a page cache, therefore not anonymous. */
+  readonly file?: boolean;
+  /** Mappings with the same key see the same file; without a key every mapping has its own. */
+  readonly fileKey?: string;
+  /** First page of the file that is mapped; default 0. */
+  readonly fileOffsetPage?: number;
+  /** Device registers or pfn-mapped memory (VM_IO or VM_PFNMAP): no page structures behind it. */
+  readonly io?: boolean;
+  /** MAP_HUGETLB with 2 MiB pages. */
+  readonly hugetlb?: boolean;
+  /** MADV_HUGEPAGE: an anonymous fault into an empty aligned 2 MiB gives a PMD-sized folio. */
+  readonly hugepage?: boolean;
+  readonly name?: string;
+}
+
+/** A run of virtual pages with one set of properties (struct vm_area_struct). */
+export class Vma {
+  startPage: number;
+  endPage: number;
+  read: boolean;
+  write: boolean;
+  readonly exec: boolean;
+  readonly shared: boolean;
+  readonly file: boolean;
+  readonly io: boolean;
+  readonly hugetlb: boolean;
+  hugepage: boolean;
+  readonly name: string;
+  /** Page cache behind the VMA, null for private anonymous memory. */
+  readonly mapping: AddressSpace | null;
+  /** Page of `mapping` at `startPage` (vm_pgoff). */
+  pageOffset: number;
+  /** Pieces of one mmap carry the same token; only such pieces are merged again. */
+  readonly origin: object;
+
+  constructor(
+    startPage: number,
+    endPage: number,
+    o: VmaOptions,
+    mapping: AddressSpace | null,
+    origin: object = {},
+  ) {
+    this.startPage = startPage;
+    this.endPage = endPage;
+    this.read = o.read;
+    this.write = o.write;
+    this.exec = o.exec ?? false;
+    this.shared = o.shared ?? false;
+    this.file = o.file ?? false;
+    this.io = o.io ?? false;
+    this.hugetlb = o.hugetlb ?? false;
+    this.hugepage = o.hugepage ?? false;
+    this.name = o.name ?? '';
+    this.mapping = mapping;
+    this.pageOffset = o.fileOffsetPage ?? 0;
+    this.origin = origin;
+  }
+
+  /** vma_is_anonymous: private memory without a file. A private file mapping is not, though its copies are. */
+  get anonymous(): boolean {
+    return this.mapping === null && !this.io && !this.hugetlb;
+  }
+
+  get pages(): number {
+    return this.endPage - this.startPage;
+  }
+
+  /** Page of `mapping` behind a virtual page. */
+  offsetOf(page: number): number {
+    return this.pageOffset + (page - this.startPage);
+  }
+
+  /** Whether the aligned 2 MiB around `page` lies in the VMA (thp_vma_suitable_order). */
+  fitsPmd(pmdStart: number): boolean {
+    return pmdStart >= this.startPage && pmdStart + 512 <= this.endPage;
+  }
+
+  /** Whether a piece that follows directly has the same properties (can_vma_merge_after). */
+  mergesWith(next: Vma): boolean {
+    return (
+      this.origin === next.origin &&
+      this.endPage === next.startPage &&
+      this.read === next.read &&
+      this.write === next.write &&
+      this.hugepage === next.hugepage
+    );
+  }
+
+  /** The part from `page` on as a VMA of its own; this one ends there (split_vma without its callbacks). */
+  splitOff(page: number): Vma {
+    const tail = new Vma(page, this.endPage, this, this.mapping, this.origin);
+    tail.pageOffset = this.offsetOf(page);
+    this.endPage = page;
+    return tail;
+  }
+}

@@ -1,0 +1,49 @@
+import { unmapFolioPage, ownsPage } from './map-entry.ts';
+import type { Mm } from './mm.ts';
+import type { PmdNode } from './page-table.ts';
+import { PTE_KIND, PTE_EXCLUSIVE, PTE_MARKER, PTE_SWAP } from './pte.ts';
+import { NotImplemented } from '@gpusvm/kernel';
+
+/**
+ * Remove every entry of a range and drop what the entries own (zap_page_range, unmap_vmas). Leaves that stick out of
+ * the range must have been split. A migration entry is just removed: its page belongs to the migrator, who finds
+ * nothing to put back. Does not sleep. Cost: O(populated pages).
+ *
+ * @param freeTables - also make PMD entries none where no entry is left (free_pgtables).
+ */
+export function zapRange(mm: Mm, startPage: number, endPage: number, freeTables: boolean): void {
+  const table = mm.pageTable;
+  const endPmd = Math.ceil(endPage / 512);
+  let node = table.next(Math.floor(startPage / 512), endPmd);
+  while (node !== null) {
+    const index = node.index;
+    if (node.huge !== 0) {
+      if (node.startPage < startPage || node.startPage + 512 > endPage) {
+        throw new Error(
+          `leaf at page ${node.startPage} sticks out of the zapped range ${startPage}..${endPage}`,
+        );
+      }
+      if (ownsPage(node.huge)) unmapFolioPage(mm.folios, node.hugePfn);
+      table.remove(node);
+    } else {
+      const from = Math.max(startPage - node.startPage, 0);
+      zapTable(mm, node, from, Math.min(endPage - node.startPage, 512));
+      if (freeTables && node.used === 0) table.remove(node);
+    }
+    node = table.next(index + 1, endPmd);
+  }
+}
+
+function zapTable(mm: Mm, node: PmdNode, from: number, to: number): void {
+  const { bits, pfn } = node;
+  for (let slot = from; slot < to; slot++) {
+    const entry = bits[slot]!;
+    if (entry === 0) continue;
+    const kind = entry & PTE_KIND;
+    if (kind === PTE_SWAP || kind === PTE_EXCLUSIVE || kind === PTE_MARKER)
+      throw new NotImplemented('zap of this entry');
+    bits[slot] = 0;
+    node.used--;
+    if (ownsPage(entry)) unmapFolioPage(mm.folios, pfn[slot]!);
+  }
+}
