@@ -1,0 +1,323 @@
+import { EINVAL, ENOSPC, type Errno, type FaultSite, ilog2, type Machine, roundupPowOfTwo } from '@gpusvm/kernel';
+import { FreeBlocks } from './free-blocks.ts';
+
+/** Only blocks inside `[startPage, endPage)` (DRM_BUDDY_RANGE_ALLOCATION). */
+export const DRM_BUDDY_RANGE_ALLOCATION: 1 = 1;
+/** Highest offsets first (DRM_BUDDY_TOPDOWN_ALLOCATION). */
+export const DRM_BUDDY_TOPDOWN_ALLOCATION: 2 = 2;
+/** One run of pages (DRM_BUDDY_CONTIGUOUS_ALLOCATION). */
+export const DRM_BUDDY_CONTIGUOUS_ALLOCATION: 4 = 4;
+
+/** Blocks of one allocation, in the order in which they cover it. */
+export class BuddyBlocks {
+  /** First page of each block. */
+  readonly offsetPage: number[] = [];
+  /** log2 of its pages. */
+  readonly order: number[] = [];
+
+  /** Pages in all blocks. */
+  get pages(): number {
+    return this.order.reduce((sum, order) => sum + 2 ** order, 0);
+  }
+
+  /** @internal */
+  push(offsetPage: number, order: number): void {
+    this.offsetPage.push(offsetPage);
+    this.order.push(order);
+  }
+
+  /** @internal */
+  clear(): void {
+    this.offsetPage.length = 0;
+    this.order.length = 0;
+  }
+}
+
+/** One run of pages, as {@link DrmBuddy.alloc} gives it. */
+export class DrmBuddyBlock {
+  /** First page. */
+  readonly offsetPages: number;
+  readonly pages: number;
+  /** @internal several when the size is no power of two. */
+  readonly blocks: BuddyBlocks;
+
+  constructor(blocks: BuddyBlocks) {
+    this.offsetPages = blocks.offsetPage[0]!;
+    this.pages = blocks.pages;
+    this.blocks = blocks;
+  }
+}
+
+/** State of the page that heads a block. */
+const NONE = 0;
+const FREE = 64;
+const ALLOCATED = 128;
+const ORDER = 63;
+
+/**
+ * The VRAM allocator (drm_buddy; gpu_buddy in 7.3) over 4K pages: naturally aligned blocks of powers of two, several
+ * roots when the size is none. A block of order o at offset x has its buddy at `x ^ 2^o`. The smallest block that
+ * suffices is split, at the lowest offset (highest for TOPDOWN). Nothing sleeps; the caller locks.
+ *
+ * One byte a page plus one bit per possible block; an allocation costs the number of orders, not of blocks.
+ */
+export class DrmBuddy {
+  readonly name: string;
+  readonly pages: number;
+  /** Pages that are free now. */
+  freePages: number;
+  /** Live blocks. */
+  allocatedBlocks = 0;
+  readonly #maxOrder: number;
+  /** By page: what block begins here. */
+  readonly #head: Uint8Array;
+  /** Free blocks by order, as block numbers `offset / 2^order`. */
+  readonly #free: FreeBlocks[] = [];
+  readonly #site: FaultSite;
+
+  /** @param o - size in pages, and a name for reports (default `vram`). */
+  constructor(machine: Machine, o: { readonly name?: string; readonly pages: number }) {
+    if (!Number.isInteger(o.pages) || o.pages < 1 || o.pages > 2 ** 30)
+      throw new RangeError(`a buddy allocator needs pages, got ${o.pages}`);
+    this.name = o.name ?? 'vram';
+    this.pages = o.pages;
+    this.freePages = o.pages;
+    this.#maxOrder = ilog2(o.pages);
+    this.#head = new Uint8Array(o.pages);
+    for (let order = 0; order <= this.#maxOrder; order++) {
+      this.#free.push(new FreeBlocks(Math.floor(o.pages / 2 ** order)));
+    }
+    let offset = 0;
+    for (let order = this.#maxOrder; order >= 0; order--) {
+      if ((o.pages & (1 << order)) === 0) continue;
+      this.#addFree(offset, order);
+      offset += 1 << order;
+    }
+    this.#site = machine.faultInjection.site('pagemap.vram_blocks');
+    machine.ledger.register(() => [
+      { kind: 'vram block', count: this.allocatedBlocks, detail: this.allocatedBlocks > 0 ? this.#report() : '' },
+    ]);
+  }
+
+  /**
+   * Allocate (drm_buddy_alloc_blocks). With RANGE and `pages` equal to the range's size exactly that range is taken.
+   * CONTIGUOUS rounds up to a power of two, which also aligns, and gives the rest back.
+   *
+   * @param startPage - with RANGE: first page allowed.
+   * @param endPage - with RANGE: one behind the last.
+   * @param pages - wanted.
+   * @param minBlockPages - power of two; no block is smaller, except after CONTIGUOUS or an exact range.
+   * @param out - empty; filled.
+   * @param flags - DRM_BUDDY_* bits.
+   * @returns 0; -EINVAL (sizes that are no sizes, range outside or too small); -ENOSPC, and then nothing changed.
+   */
+  allocBlocks(
+    startPage: number,
+    endPage: number,
+    pages: number,
+    minBlockPages: number,
+    out: BuddyBlocks,
+    flags: number,
+  ): Errno {
+    const ranged = (flags & DRM_BUDDY_RANGE_ALLOCATION) !== 0;
+    const from = ranged ? startPage : 0;
+    const to = ranged ? endPage : this.pages;
+    if (out.order.length > 0) throw new Error('allocation into a list that holds blocks');
+    if (!(pages > 0) || !isPowerOfTwo(minBlockPages)) return -EINVAL;
+    if (from < 0 || to > this.pages || from + pages > to) return -EINVAL;
+    if (this.#site.shouldFail()) return -ENOSPC;
+    if (ranged && from + pages === to) return this.#allocExact(from, to, out);
+    const contiguous = (flags & DRM_BUDDY_CONTIGUOUS_ALLOCATION) !== 0;
+    const size = contiguous ? roundupPowOfTwo(pages) : Math.ceil(pages / minBlockPages) * minBlockPages;
+    const minOrder = ilog2(contiguous ? Math.max(size, minBlockPages) : minBlockPages);
+    const err = this.#allocOrders(from, to, Math.max(size, 1 << minOrder), minOrder, out, flags);
+    if (err === 0 && contiguous) this.blockTrim(pages, out);
+    return err;
+  }
+
+  /**
+   * One run of pages, aligned to the next power of two of its size: what device memory for SVM wants, because then a 2M
+   * range is one large GPU page. Does not sleep.
+   *
+   * @returns null when there is none.
+   */
+  alloc(pages: number): DrmBuddyBlock | null {
+    const blocks = new BuddyBlocks();
+    const err = this.allocBlocks(0, this.pages, pages, 1, blocks, DRM_BUDDY_CONTIGUOUS_ALLOCATION);
+    return err === 0 ? new DrmBuddyBlock(blocks) : null;
+  }
+
+  /**
+   * Give a run back.
+   *
+   * @throws RangeError the second time.
+   */
+  free(block: DrmBuddyBlock): void {
+    if (block.blocks.order.length === 0)
+      throw new RangeError(`${this.name}: page ${block.offsetPages} freed twice`);
+    this.freeList(block.blocks);
+  }
+
+  /** Give all blocks back and empty the list (drm_buddy_free_list); free buddies merge. */
+  freeList(blocks: BuddyBlocks): void {
+    for (let i = 0; i < blocks.order.length; i++) this.#freeBlock(blocks.offsetPage[i]!, blocks.order[i]!);
+    blocks.clear();
+  }
+
+  /**
+   * Keep the first pages of a single block and give the rest back (drm_buddy_block_trim); the list may hold several
+   * blocks afterwards.
+   *
+   * @returns 0; -EINVAL when the list is not one block of at least that many pages.
+   */
+  blockTrim(newPages: number, blocks: BuddyBlocks): Errno {
+    if (blocks.order.length !== 1) return -EINVAL;
+    const offset = blocks.offsetPage[0]!;
+    const size = 1 << blocks.order[0]!;
+    if (!(newPages > 0) || newPages > size) return -EINVAL;
+    if (newPages === size) return 0;
+    this.freeList(blocks);
+    return this.#allocExact(offset, offset + newPages, blocks);
+  }
+
+  /** Largest order that is free now, -1 when nothing is. */
+  get largestFreeOrder(): number {
+    for (let order = this.#maxOrder; order >= 0; order--) if (this.#free[order]!.count > 0) return order;
+    return -1;
+  }
+
+  /** From large blocks to small ones until the size is covered; all or nothing. */
+  #allocOrders(from: number, to: number, size: number, minOrder: number, out: BuddyBlocks, flags: number): Errno {
+    let left = size;
+    let order = Math.min(ilog2(size), this.#maxOrder);
+    while (left > 0) {
+      order = Math.min(order, ilog2(left));
+      const offset = order < minOrder ? -1 : this.#takeBlock(from, to, order, flags);
+      if (offset >= 0) {
+        out.push(offset, order);
+        left -= 1 << order;
+      } else if (--order < minOrder) {
+        this.freeList(out);
+        return -ENOSPC;
+      }
+    }
+    return 0;
+  }
+
+  /** Take one block inside a range, -1 when there is none. */
+  #takeBlock(from: number, to: number, order: number, flags: number): number {
+    const size = 1 << order;
+    if ((flags & DRM_BUDDY_RANGE_ALLOCATION) !== 0) {
+      for (let o = order; o <= this.#maxOrder; o++) {
+        for (let b = this.#free[o]!.next(from >>> o); b >= 0 && b << o < to; b = this.#free[o]!.next(b + 1)) {
+          const at = Math.max(b << o, Math.ceil(from / size) * size);
+          if (at + size <= Math.min((b + 1) << o, to)) return this.#split(b << o, o, at, order);
+        }
+      }
+      return -1;
+    }
+    if ((flags & DRM_BUDDY_TOPDOWN_ALLOCATION) !== 0) return this.#takeHighest(order);
+    for (let o = order; o <= this.#maxOrder; o++) {
+      const b = this.#free[o]!.next(0);
+      if (b >= 0) return this.#split(b << o, o, b << o, order);
+    }
+    return -1;
+  }
+
+  /** The free block with the highest offset that suffices (get_maxblock), its upper end. */
+  #takeHighest(order: number): number {
+    let best = -1;
+    let bestOrder = 0;
+    for (let o = order; o <= this.#maxOrder; o++) {
+      const b = this.#free[o]!.last();
+      if (b >= 0 && b << o > best) {
+        best = b << o;
+        bestOrder = o;
+      }
+    }
+    if (best < 0) return -1;
+    return this.#split(best, bestOrder, best + (1 << bestOrder) - (1 << order), order);
+  }
+
+  /** Take exactly `[from, to)` as aligned blocks as large as possible; all or nothing. */
+  #allocExact(from: number, to: number, out: BuddyBlocks): Errno {
+    for (let page = from; page < to; ) {
+      const holder = this.#freeBlockAround(page);
+      if (holder < 0) {
+        this.freeList(out);
+        return -ENOSPC;
+      }
+      let order = holder;
+      while ((page & ((1 << order) - 1)) !== 0 || page + (1 << order) > to) order--;
+      this.#split(page - (page & ((1 << holder) - 1)), holder, page, order);
+      out.push(page, order);
+      page += 1 << order;
+    }
+    return 0;
+  }
+
+  /** Order of the free block that contains a page, -1 when the page is in use. */
+  #freeBlockAround(page: number): number {
+    for (let order = 0; order <= this.#maxOrder; order++) {
+      const start = page - (page & ((1 << order) - 1));
+      if (this.#head[start] === (FREE | order)) return order;
+    }
+    return -1;
+  }
+
+  /** Take the block at `at` out of the free block at `start`; what is beside it becomes free blocks. */
+  #split(start: number, order: number, at: number, wanted: number): number {
+    this.#free[order]!.delete(start >>> order);
+    this.#head[start] = NONE;
+    this.freePages -= 1 << order;
+    while (order > wanted) {
+      const half = 1 << --order;
+      if (at < start + half) {
+        this.#addFree(start + half, order);
+        this.freePages += half;
+      } else {
+        this.#addFree(start, order);
+        this.freePages += half;
+        start += half;
+      }
+    }
+    this.#head[at] = ALLOCATED | wanted;
+    this.allocatedBlocks++;
+    return at;
+  }
+
+  #addFree(offset: number, order: number): void {
+    this.#head[offset] = FREE | order;
+    this.#free[order]!.add(offset >>> order);
+  }
+
+  #freeBlock(offset: number, order: number): void {
+    if (this.#head[offset] !== (ALLOCATED | order))
+      throw new RangeError(`${this.name}: no allocated block of order ${order} at page ${offset}`);
+    this.allocatedBlocks--;
+    this.freePages += 1 << order;
+    this.#head[offset] = NONE;
+    while (order < this.#maxOrder) {
+      const buddy = offset ^ (1 << order);
+      if (buddy >= this.pages || this.#head[buddy] !== (FREE | order)) break;
+      this.#free[order]!.delete(buddy >>> order);
+      this.#head[buddy] = NONE;
+      offset &= ~(1 << order);
+      order++;
+    }
+    this.#addFree(offset, order);
+  }
+
+  #report(): string {
+    const parts: string[] = [];
+    for (let page = 0; page < this.pages && parts.length < 4; page++) {
+      const head = this.#head[page]!;
+      if (head >= ALLOCATED) parts.push(`${this.name} page ${page} order ${head & ORDER}`);
+    }
+    return parts.join(', ');
+  }
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(n) && n > 0 && roundupPowOfTwo(n) === n;
+}

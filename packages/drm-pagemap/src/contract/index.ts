@@ -1,0 +1,1 @@
+export { type ContractCase, mapStrategyContract, type MapStrategyTraits } from './map-strategy.ts';

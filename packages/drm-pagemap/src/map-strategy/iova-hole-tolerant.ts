@@ -1,0 +1,26 @@
+import { dmaIovaDestroyHoles } from '@gpusvm/dma-iova';
+import { begin, linkAtSlots, mapEach, reserve, unmapEach } from './iova-common.ts';
+import type { MapStrategy } from './strategy.ts';
+
+/**
+ * The road not taken: pages at `slot * PAGE_SIZE` with holes, torn down by a destroy of its own that steps over
+ * them (`dma_iova_with_holes_destroy`, Romanovsky's name; never written). The address of a page is
+ * `base + slot * PAGE_SIZE`, so a large folio keeps its alignment and its large entry.
+ */
+export const iovaHoleTolerant: MapStrategy = {
+  name: 'iova-hole-tolerant',
+  summary: 'one reservation, pages at their slot, holes left, one destroy that steps over holes',
+  source: '20260128194540.GA10992@unreal (proposed), aXuld/QOR9gh4fjg@lstrano-desk.jf.intel.com (agreed), not merged',
+  map(dev, state, pages, npages, dir, iovaAllowed) {
+    if (pages.count === 0) return 0;
+    begin(state);
+    if (!reserve(dev, state, npages, iovaAllowed)) return mapEach(dev, state, pages, dir);
+    return linkAtSlots(dev, state, pages, npages, dir);
+  },
+  unmap(dev, state, pages, dir) {
+    if (!state.active) return;
+    if (state.usesIova) dmaIovaDestroyHoles(dev, state.iova, dir, 0);
+    else unmapEach(dev, state, pages, dir);
+    state.reset();
+  },
+};

@@ -1,0 +1,13 @@
+import { describe, test } from 'vitest';
+import { type MapStrategyTraits, mapStrategyContract } from '../../src/contract/map-strategy.ts';
+import { MAP_STRATEGIES, mapStrategy } from '../../src/map-strategy/registry.ts';
+import type { MapStrategyName } from '../../src/map-strategy/strategy.ts';
+
+const TRAITS: Partial<Record<MapStrategyName, MapStrategyTraits>> = {
+  'iova-dummy-fill': { fillsHoles: true },
+  'iova-holes-one-destroy': { leaksBehindHoles: true },
+};
+
+describe.each(MAP_STRATEGIES)('%s', (name) => {
+  for (const { name: title, run } of mapStrategyContract(mapStrategy(name), TRAITS[name])) test(title, run);
+});
