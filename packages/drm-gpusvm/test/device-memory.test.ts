@@ -141,6 +141,40 @@ describe.each(['linux-7.3', 'linux-7.2'] as const)('device memory under %s', (pr
     expect(rig.tearDown()).toEqual([]);
   });
 
+  it('of 2 MiB is one entry of order 9, and one system page beside it makes many', () => {
+    const host = new Host({ profile });
+    const owner = {};
+    const gpu = new FakeGpu(host, owner);
+    const driver = new Driver(host, { deviceTag: (addr) => gpu.vram[addr / 4096]! });
+    host.mmap(512, 512, [600, 1000], { hugepage: true });
+    const own = { devicePrivatePageOwner: owner, devmemPossible: true };
+    const range = host.run(driver.findOrInsert(600, own)) as DriverRange;
+    expect(host.run(driver.fault(600, own))).toBe(0);
+    expect([range.pages.addrs.count, range.pages.addrs.order[0], range.pages.systemEntries]).toEqual([
+      1, 9, 1,
+    ]);
+    expect([driver.read(600), driver.read(601), driver.read(1000)]).toEqual([700, 0, 1100]);
+    host.run(gpu.migrate(512, 1024));
+    expect(driver.table.size).toBe(0);
+    expect(host.run(driver.fault(600, own))).toBe(0);
+    expect([range.pages.addrs.count, range.pages.addrs.order[0], range.pages.systemEntries]).toEqual([
+      1, 9, 0,
+    ]);
+    expect([driver.read(600), driver.read(601), driver.read(1000)]).toEqual([700, 0, 1100]);
+    host.run(host.mm.madviseDontneed(513, 1));
+    expect(host.run(driver.fault(600, { ...own, allowMixed: true }))).toBe(0);
+    const { addrs } = range.pages;
+    let pages = 0;
+    for (let j = 0; j < addrs.count; j++) pages += 1 << addrs.order[j]!;
+    expect(pages).toBe(512);
+    expect(addrs.count).toBeGreaterThan(1);
+    expect([driver.read(513), driver.read(600), driver.read(1000)]).toEqual([0, 700, 1100]);
+    host.run(driver.fini());
+    host.run(host.mm.exit());
+    gpu.tearDown();
+    expect(host.tearDown()).toEqual([]);
+  });
+
   it('is scanned as what it is', () => {
     const rig = setUp({ profile });
     const { host, gpu, peer, driver, range, own } = rig;

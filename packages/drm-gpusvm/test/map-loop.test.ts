@@ -222,7 +222,7 @@ describe('mapPages', () => {
     const { addrs } = r.pages;
     expect(addrs.count).toBe(18);
     expect([...addrs.proto.subarray(0, 18)]).toEqual([0, 1, ...Array.from({ length: 16 }, () => 0)]);
-    expect(readThrough(host.device, { ...addrs, count: 1 })).toEqual(
+    expect(readThrough(host.device, { addr: addrs.addr, order: addrs.order, count: 1 })).toEqual(
       Array.from({ length: 16 }, (_, i) => 10 + i),
     );
     for (let j = 2; j < 18; j++) expect(host.device.readTag(addrs.addr[j]!)).toBe(10 + j - 2);
@@ -308,8 +308,9 @@ describe('mapPages', () => {
     const r = rig();
     const { own } = r;
     const pfn = own.folio(0, 0, own.newZdd());
-    const original = own.dpagemap.ops.deviceMap;
-    own.dpagemap.ops.deviceMap = (dpagemap, dev, p, order, dir, out, i) => {
+    const { ops } = own.dpagemap;
+    const original = ops.deviceMap.bind(ops);
+    ops.deviceMap = (dpagemap, dev, p, order, dir, out, i) => {
       original(dpagemap, dev, p, order, dir, out, i);
       out.proto[i] = 0;
     };

@@ -26,7 +26,7 @@ function expectCoherent(host: Host, driver: Driver): void {
 
 interface Intruder {
   readonly name: string;
-  run(host: Host): Task<unknown>;
+  readonly run: (host: Host) => Task<unknown>;
   /** Result of a GPU fault at page 20 that was in time, or came too late. */
   readonly results: readonly Errno[];
 }
@@ -43,7 +43,7 @@ const INTRUDERS: readonly Intruder[] = [
   { name: 'munmap of everything', run: ({ mm }) => mm.munmap(0, 64), results: [0, -2] },
   {
     name: 'munmap and a new mapping',
-    *run({ mm }) {
+    run: function* ({ mm }) {
       yield* mm.munmap(16, 16);
       yield* mm.mmap(16, 16, { read: true, write: true });
       yield* mm.cpuWrite(20, 9);

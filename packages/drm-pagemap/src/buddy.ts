@@ -1,4 +1,13 @@
-import { EINVAL, ENOSPC, type Errno, type FaultSite, ilog2, type Machine, roundupPowOfTwo } from '@gpusvm/kernel';
+import {
+  EINVAL,
+  ENOSPC,
+  type Errno,
+  type FaultSite,
+  ilog2,
+  type Machine,
+  roundupPowOfTwo,
+} from '@gpusvm/kernel';
+import { BuddyBlocks, DrmBuddyBlock } from './buddy-blocks.ts';
 import { FreeBlocks } from './free-blocks.ts';
 
 /** Only blocks inside `[startPage, endPage)` (DRM_BUDDY_RANGE_ALLOCATION). */
@@ -7,46 +16,6 @@ export const DRM_BUDDY_RANGE_ALLOCATION: 1 = 1;
 export const DRM_BUDDY_TOPDOWN_ALLOCATION: 2 = 2;
 /** One run of pages (DRM_BUDDY_CONTIGUOUS_ALLOCATION). */
 export const DRM_BUDDY_CONTIGUOUS_ALLOCATION: 4 = 4;
-
-/** Blocks of one allocation, in the order in which they cover it. */
-export class BuddyBlocks {
-  /** First page of each block. */
-  readonly offsetPage: number[] = [];
-  /** log2 of its pages. */
-  readonly order: number[] = [];
-
-  /** Pages in all blocks. */
-  get pages(): number {
-    return this.order.reduce((sum, order) => sum + 2 ** order, 0);
-  }
-
-  /** @internal */
-  push(offsetPage: number, order: number): void {
-    this.offsetPage.push(offsetPage);
-    this.order.push(order);
-  }
-
-  /** @internal */
-  clear(): void {
-    this.offsetPage.length = 0;
-    this.order.length = 0;
-  }
-}
-
-/** One run of pages, as {@link DrmBuddy.alloc} gives it. */
-export class DrmBuddyBlock {
-  /** First page. */
-  readonly offsetPages: number;
-  readonly pages: number;
-  /** @internal several when the size is no power of two. */
-  readonly blocks: BuddyBlocks;
-
-  constructor(blocks: BuddyBlocks) {
-    this.offsetPages = blocks.offsetPage[0]!;
-    this.pages = blocks.pages;
-    this.blocks = blocks;
-  }
-}
 
 /** State of the page that heads a block. */
 const NONE = 0;
@@ -95,7 +64,11 @@ export class DrmBuddy {
     }
     this.#site = machine.faultInjection.site('pagemap.vram_blocks');
     machine.ledger.register(() => [
-      { kind: 'vram block', count: this.allocatedBlocks, detail: this.allocatedBlocks > 0 ? this.#report() : '' },
+      {
+        kind: 'vram block',
+        count: this.allocatedBlocks,
+        detail: this.allocatedBlocks > 0 ? this.#report() : '',
+      },
     ]);
   }
 
@@ -187,7 +160,14 @@ export class DrmBuddy {
   }
 
   /** From large blocks to small ones until the size is covered; all or nothing. */
-  #allocOrders(from: number, to: number, size: number, minOrder: number, out: BuddyBlocks, flags: number): Errno {
+  #allocOrders(
+    from: number,
+    to: number,
+    size: number,
+    minOrder: number,
+    out: BuddyBlocks,
+    flags: number,
+  ): Errno {
     let left = size;
     let order = Math.min(ilog2(size), this.#maxOrder);
     while (left > 0) {

@@ -1,5 +1,14 @@
 import { type FolioTable, migrateDeviceFinalize, migrateDevicePages, migrateDevicePfns } from '@gpusvm/hmm';
-import { EBUSY, EFAULT, ENOMEM, type Errno, PAGE_SIZE, schedPoint, type SchedPoint, type Task } from '@gpusvm/kernel';
+import {
+  EBUSY,
+  EFAULT,
+  ENOMEM,
+  type Errno,
+  PAGE_SIZE,
+  schedPoint,
+  type SchedPoint,
+  type Task,
+} from '@gpusvm/kernel';
 import { C_EVICT } from './counters.ts';
 import type { DrmPagemapDevmem } from './devmem.ts';
 import { copyAndCommit, dropRetired, populateRam } from './to-ram.ts';
@@ -26,7 +35,8 @@ export function* drmPagemapEvictToRam(devmem: DrmPagemapDevmem): Task<Errno> {
     err = yield* evictOnce(mm.folios, devmem);
     mm.mmput();
     if (devmem.detached.isDone) return 0;
-    if (machine.scheduler.preemptive) yield RETRY;
+    // Not after the last attempt: the result is about this moment.
+    if (machine.scheduler.preemptive && attempt < ATTEMPTS - 1) yield RETRY;
   }
   return err === 0 ? -EBUSY : err;
 }

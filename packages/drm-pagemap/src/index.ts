@@ -1,10 +1,9 @@
+export { BuddyBlocks, DrmBuddyBlock } from './buddy-blocks.ts';
 export {
-  BuddyBlocks,
   DRM_BUDDY_CONTIGUOUS_ALLOCATION,
   DRM_BUDDY_RANGE_ALLOCATION,
   DRM_BUDDY_TOPDOWN_ALLOCATION,
   DrmBuddy,
-  DrmBuddyBlock,
 } from './buddy.ts';
 export { type PagemapCounterName, pagemapCounters } from './counters.ts';
 export {

@@ -39,6 +39,9 @@ const COLLECTED: SchedPoint = schedPoint('drm_pagemap_migrate_to_devmem: collect
 const COPIED: SchedPoint = schedPoint('drm_pagemap_migrate_to_devmem: copied');
 const COMMITTED: SchedPoint = schedPoint('drm_pagemap_migrate_to_devmem: committed');
 
+/** Without one of these there is no migration; a driver in plain JavaScript may lack one. */
+const REQUIRED_OPS = ['populateDevmemPfn', 'copyToDevmem', 'copyToRam'] as const;
+
 /** struct drm_pagemap_migrate_details. */
 export interface DrmPagemapMigrateDetails {
   /** For how long CPU faults leave the pages on the device, in milliseconds of virtual time. */
@@ -120,8 +123,12 @@ function* migrate(
   });
   let err = yield* migrateVmaSetup(args);
   if (err === 0) {
-    if (args.cpages === 0) err = -EBUSY;
-    else err = yield* moveCollected({ folios: mm.folios, devmem, zdd, b, args, npages, details });
+    if (args.cpages === 0) {
+      yield* migrateVmaFinalize(args);
+      err = -EBUSY;
+    } else {
+      err = yield* moveCollected({ folios: mm.folios, devmem, zdd, b, args, npages, details });
+    }
   }
   zdd.putMigration();
   dpagemap.buffers.give(b);
@@ -131,8 +138,7 @@ function* migrate(
 /** Rows 1 to 4 of the step table. */
 function admissibleVma(devmem: DrmPagemapDevmem, mm: Mm, startPage: number, endPage: number): Vma | Errno {
   const { ops } = devmem;
-  const required: readonly unknown[] = [ops.populateDevmemPfn, ops.copyToDevmem, ops.copyToRam];
-  if (required.includes(undefined)) return -EOPNOTSUPP;
+  if (REQUIRED_OPS.some((op) => ops[op] === undefined)) return -EOPNOTSUPP;
   const vma = mm.vmaLookup(startPage);
   if (vma === null) return -ENOENT;
   if (endPage <= startPage || endPage > vma.endPage) return -EINVAL;

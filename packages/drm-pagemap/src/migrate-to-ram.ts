@@ -9,23 +9,28 @@ import {
   VM_FAULT_SIGBUS,
   type VmFault,
 } from '@gpusvm/hmm';
-import { alignDown, ENOMEM, type Errno, PAGE_SIZE, schedPoint, type SchedPoint, type Task } from '@gpusvm/kernel';
+import {
+  alignDown,
+  ENOMEM,
+  type Errno,
+  PAGE_SIZE,
+  schedPoint,
+  type SchedPoint,
+  type Task,
+} from '@gpusvm/kernel';
 import { C_TO_RAM } from './counters.ts';
 import { copyAndCommit, dropRetired, populateRam } from './to-ram.ts';
 import { drmPagemapPageZdd } from './zdd.ts';
 
 const COLLECTED: SchedPoint = schedPoint('drm_pagemap_migrate_to_ram: collected');
 
-/** What a CPU spends to come back with the same fault while the time slice runs (about an exception). */
-const REFAULT_NS = 1000;
-
 /**
  * CPU fault on a device page (drm_pagemap_migrate_to_ram of struct dev_pagemap_ops; 7.3): bring back the part of the
  * VMA that lies in the aligned window of the allocation's size around the fault, as far as it belongs to the
  * faulting page's allocation. Takes no driver lock. May sleep.
  *
- * While the time slice of the allocation runs it does nothing and the CPU faults again; each such round is charged
- * with 1 us of virtual time, so that the slice ends.
+ * While the time slice of the allocation runs it does nothing and the CPU faults again; the fault path charges each
+ * such round with virtual time, so that the slice ends.
  *
  * @returns 0, also when somebody else moved the page meanwhile; VM_FAULT_SIGBUS for every error.
  */
@@ -39,10 +44,7 @@ function* migrateToRam(vmf: VmFault): Task<Errno> {
   const { folios, machine } = mm;
   const zdd = drmPagemapPageZdd(folios, vmf.folio);
   const { devmem, dpagemap } = zdd;
-  if (machine.clock.nowNs < devmem.timesliceExpirationNs) {
-    machine.clock.advance(REFAULT_NS);
-    return 0;
-  }
+  if (machine.clock.nowNs < devmem.timesliceExpirationNs) return 0;
   dpagemap.counters[C_TO_RAM]!++;
   if (dpagemap.sites.arrays.shouldFail()) return -ENOMEM;
   const windowPages = devmem.sizeBytes / PAGE_SIZE;
@@ -66,7 +68,9 @@ function* migrateToRam(vmf: VmFault): Task<Errno> {
     faultFolio: vmf.folio,
   });
   let err = yield* migrateVmaSetup(args);
-  if (err === 0 && args.cpages > 0) {
+  if (err === 0 && args.cpages === 0) {
+    yield* migrateVmaFinalize(args);
+  } else if (err === 0) {
     if (machine.scheduler.preemptive) yield COLLECTED;
     dropRetired(folios, b.src, npages);
     const filled = populateRam(folios, dpagemap, b, npages, zdd, machine.profile.pagemap.demoteToOrder0);

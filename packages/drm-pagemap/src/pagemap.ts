@@ -47,7 +47,13 @@ export interface DrmPagemapOps {
    * Allocate device memory and migrate `[startPage, endPage)` into it, best effort. The caller holds the mmap lock for
    * reading and is a user of the mm. May sleep. -ENODEV after unplug.
    */
-  populateMm(dpagemap: DrmPagemap, startPage: number, endPage: number, mm: Mm, timesliceMs: number): Task<Errno>;
+  populateMm(
+    dpagemap: DrmPagemap,
+    startPage: number,
+    endPage: number,
+    mm: Mm,
+    timesliceMs: number,
+  ): Task<Errno>;
   /** Free everything. With `atomic`, what sleeps is left to a work item. */
   destroy?(dpagemap: DrmPagemap, atomic: boolean): void;
 }

@@ -60,7 +60,13 @@ function ramFolio(folios: FolioTable, dpagemap: DrmPagemap, order: number): Pfn 
 }
 
 /** Give every page of a large source a page of its own; the source is split when it is committed. */
-function demote(folios: FolioTable, dpagemap: DrmPagemap, b: MigrateBuffers, i: number, pages: number): boolean {
+function demote(
+  folios: FolioTable,
+  dpagemap: DrmPagemap,
+  b: MigrateBuffers,
+  i: number,
+  pages: number,
+): boolean {
   const head = b.src.pfn[i]!;
   for (let k = 0; k < pages; k++) {
     const pfn = ramFolio(folios, dpagemap, 0);

@@ -33,7 +33,13 @@ export interface DevmemReleaseEvent {
   readonly sizeBytes: number;
 }
 
-export const MIGRATE_TO_DEVMEM: TracepointDef<MigrateToDevmemEvent> = defineTracepoint('drm_pagemap_migrate_to_devmem');
-export const MIGRATE_TO_RAM: TracepointDef<MigrateToRamEvent> = defineTracepoint('drm_pagemap_migrate_to_ram');
+export const MIGRATE_TO_DEVMEM: TracepointDef<MigrateToDevmemEvent> = defineTracepoint(
+  'drm_pagemap_migrate_to_devmem',
+);
+export const MIGRATE_TO_RAM: TracepointDef<MigrateToRamEvent> = defineTracepoint(
+  'drm_pagemap_migrate_to_ram',
+);
 export const MIGRATE_SEGMENT: TracepointDef<SegmentEvent> = defineTracepoint('drm_pagemap_migrate_segment');
-export const DEVMEM_RELEASE: TracepointDef<DevmemReleaseEvent> = defineTracepoint('drm_pagemap_devmem_release');
+export const DEVMEM_RELEASE: TracepointDef<DevmemReleaseEvent> = defineTracepoint(
+  'drm_pagemap_devmem_release',
+);

@@ -37,7 +37,8 @@ export class Zdd {
 
   /** A device folio was freed. Any context: does not sleep. */
   putFolio(): void {
-    if (this.folios === 0) throw new Error(`zdd of ${this.dpagemap.name}: a folio puts what it does not hold`);
+    if (this.folios === 0)
+      throw new Error(`zdd of ${this.dpagemap.name}: a folio puts what it does not hold`);
     this.folios--;
     if (this.refcount === 0) this.#release();
   }

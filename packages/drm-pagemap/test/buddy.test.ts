@@ -1,8 +1,8 @@
 import { EINVAL, ENOSPC, Machine } from '@gpusvm/kernel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { BuddyBlocks } from '../src/buddy-blocks.ts';
 import {
-  BuddyBlocks,
   DRM_BUDDY_CONTIGUOUS_ALLOCATION,
   DRM_BUDDY_RANGE_ALLOCATION,
   DRM_BUDDY_TOPDOWN_ALLOCATION,
@@ -31,7 +31,8 @@ class Naive {
   mark(blocks: BuddyBlocks, used: boolean): void {
     blocks.offsetPage.forEach((offset, i) => {
       for (let k = 0; k < 2 ** blocks.order[i]!; k++) {
-        if (this.used[offset + k] === used) throw new Error(`page ${offset + k} is ${used ? 'used' : 'free'} already`);
+        if (this.used[offset + k] === used)
+          throw new Error(`page ${offset + k} is ${used ? 'used' : 'free'} already`);
         this.used[offset + k] = used;
       }
     });
@@ -41,6 +42,19 @@ class Naive {
     return this.used.filter((used) => !used).length;
   }
 }
+
+/** For what is checked only under a condition: fails the property. */
+function must(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+}
+
+const FLAGS: Readonly<Record<string, number>> = {
+  plain: 0,
+  topdown: DRM_BUDDY_TOPDOWN_ALLOCATION,
+  contiguous: DRM_BUDDY_CONTIGUOUS_ALLOCATION,
+  trim: DRM_BUDDY_CONTIGUOUS_ALLOCATION,
+  range: DRM_BUDDY_RANGE_ALLOCATION,
+};
 
 const step = fc.record({
   pages: fc.integer({ min: 1, max: 48 }),
@@ -69,7 +83,7 @@ test('agrees with a page bitmap on what is free, over any history', () => {
         expect(buddy.freePages).toBe(naive.free);
         const largest = buddy.largestFreeOrder;
         expect(naive.hasBlock(2 ** (largest + 1))).toBe(false);
-        if (largest >= 0) expect(naive.hasBlock(2 ** largest)).toBe(true);
+        must(largest < 0 || naive.hasBlock(2 ** largest), 'largestFreeOrder is too large');
       }
       for (const blocks of live) buddy.freeList(blocks);
       expect(buddy.freePages).toBe(pages);
@@ -89,51 +103,49 @@ interface Step {
 }
 
 function allocate(buddy: DrmBuddy, naive: Naive, live: BuddyBlocks[], s: Step): void {
-  const flags = {
-    plain: 0,
-    topdown: DRM_BUDDY_TOPDOWN_ALLOCATION,
-    contiguous: DRM_BUDDY_CONTIGUOUS_ALLOCATION,
-    trim: DRM_BUDDY_CONTIGUOUS_ALLOCATION,
-    range: DRM_BUDDY_RANGE_ALLOCATION,
-  }[s.kind]!;
+  const flags = FLAGS[s.kind]!;
   const min = 2 ** s.minOrder;
   const [from, to] = s.kind === 'range' ? [s.from, s.from + s.length] : [0, buddy.pages];
   const blocks = new BuddyBlocks();
   const err = buddy.allocBlocks(from, to, s.pages, min, blocks, flags);
+  const exact = s.kind === 'range' && from + s.pages === to;
+  const contiguous = flags === DRM_BUDDY_CONTIGUOUS_ALLOCATION;
   if (to > buddy.pages || from + s.pages > to) {
-    expect(err).toBe(-EINVAL);
-    return;
-  }
-  if (err === 0) {
-    const exact = s.kind === 'range' && from + s.pages === to;
-    const contiguous = flags === DRM_BUDDY_CONTIGUOUS_ALLOCATION;
-    expect(blocks.pages).toBe(exact || contiguous ? s.pages : Math.ceil(s.pages / min) * min);
-    blocks.offsetPage.forEach((offset, i) => {
-      const size = 2 ** blocks.order[i]!;
-      expect(offset % size).toBe(0);
-      expect(offset >= from && offset + size <= to).toBe(true);
-      if (!exact && !contiguous) expect(size).toBeGreaterThanOrEqual(min);
-      if ((exact || contiguous) && i > 0) {
-        expect(offset).toBe(blocks.offsetPage[i - 1]! + 2 ** blocks.order[i - 1]!);
-      }
-    });
+    must(err === -EINVAL, `an impossible range gives ${err}`);
+  } else if (err === 0) {
+    checkBlocks(blocks, from, to, exact || contiguous ? s.pages : Math.ceil(s.pages / min) * min);
+    must(exact || contiguous || blocks.order.every((order) => order >= s.minOrder), 'a block is too small');
+    must(!(exact || contiguous) || isOneRun(blocks), 'the blocks are no run');
     naive.mark(blocks, true);
     live.push(blocks);
     if (s.kind === 'trim' && blocks.order.length === 1) trim(buddy, naive, blocks, 1 + (s.from % s.pages));
-    return;
+  } else {
+    must(err === -ENOSPC && blocks.order.length === 0, `a failure gives ${err} and blocks`);
+    must(!exact || !naive.isFree(from, s.pages), 'the exact range was free');
+    const rounded = Math.max(2 ** Math.ceil(Math.log2(s.pages)), min);
+    must(!contiguous || !naive.hasBlock(rounded), 'there was a block');
   }
-  expect(err).toBe(-ENOSPC);
-  expect(blocks.order).toEqual([]);
-  if (s.kind === 'range' && from + s.pages === to) expect(naive.isFree(from, s.pages)).toBe(false);
-  else if (flags === DRM_BUDDY_CONTIGUOUS_ALLOCATION)
-    expect(naive.hasBlock(Math.max(2 ** Math.ceil(Math.log2(s.pages)), min))).toBe(false);
+}
+
+function checkBlocks(blocks: BuddyBlocks, from: number, to: number, pages: number): void {
+  must(blocks.pages === pages, `${blocks.pages} pages instead of ${pages}`);
+  blocks.offsetPage.forEach((offset, i) => {
+    const size = 2 ** blocks.order[i]!;
+    must(offset % size === 0, `block at ${offset} is not aligned`);
+    must(offset >= from && offset + size <= to, `block at ${offset} is outside`);
+  });
+}
+
+function isOneRun(blocks: BuddyBlocks): boolean {
+  const { offsetPage, order } = blocks;
+  return offsetPage.every((offset, i) => i === 0 || offset === offsetPage[i - 1]! + 2 ** order[i - 1]!);
 }
 
 function trim(buddy: DrmBuddy, naive: Naive, blocks: BuddyBlocks, newPages: number): void {
   naive.mark(blocks, false);
   const first = blocks.offsetPage[0];
-  expect(buddy.blockTrim(newPages, blocks)).toBe(0);
-  expect([blocks.pages, blocks.offsetPage[0]]).toEqual([newPages, first]);
+  const err = buddy.blockTrim(newPages, blocks);
+  must(err === 0 && blocks.pages === newPages && blocks.offsetPage[0] === first, `trim to ${newPages}`);
   naive.mark(blocks, true);
 }
 
@@ -167,7 +179,9 @@ describe('placement', () => {
     const run = buddy.alloc(4)!;
     expect(buddy.alloc(5)).toBe(null);
     expect(buddy.freePages).toBe(4);
-    expect(machine.ledger.live()).toEqual([{ kind: 'vram block', count: 1, detail: 'tile 0 page 0 order 2' }]);
+    expect(machine.ledger.live()).toEqual([
+      { kind: 'vram block', count: 1, detail: 'tile 0 page 0 order 2' },
+    ]);
     buddy.free(run);
   });
 });

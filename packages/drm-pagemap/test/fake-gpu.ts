@@ -22,7 +22,8 @@ import {
   schedPoint,
   type Task,
 } from '@gpusvm/kernel';
-import { DrmBuddy, type DrmBuddyBlock } from '../src/buddy.ts';
+import type { DrmBuddyBlock } from '../src/buddy-blocks.ts';
+import { DrmBuddy } from '../src/buddy.ts';
 import { DrmPagemapDevmem, type DrmPagemapDevmemOps } from '../src/devmem.ts';
 import { mapStrategy } from '../src/map-strategy/registry.ts';
 import type { MapStrategyName } from '../src/map-strategy/strategy.ts';
@@ -58,13 +59,17 @@ export class Host {
   constructor(o: HostOptions = {}) {
     this.options = o;
     const { profile = 'linux-7.3', seed = 1, scheduling } = o;
-    this.machine = new Machine({ profile, seed, ...(scheduling === undefined ? {} : { strategy: scheduling }) });
-    this.memory = new TagMemory(this.machine, { pages: o.memoryPages ?? 8192 });
+    this.machine = new Machine({
+      profile,
+      seed,
+      ...(scheduling === undefined ? {} : { strategy: scheduling }),
+    });
+    this.memory = new TagMemory(this.machine, { pages: o.memoryPages ?? 2048 });
     this.folios = new FolioTable(this.machine, this.memory);
     this.mm = new Mm(this.machine, this.folios, { name: 'process' });
   }
 
-  gpu(name = 'gpu', vramPages = 2048): FakeGpu {
+  gpu(name = 'gpu', vramPages = 1024): FakeGpu {
     const gpu = new FakeGpu(this, name, vramPages);
     this.gpus.push(gpu);
     return gpu;
@@ -164,7 +169,9 @@ export class FakeGpu {
       copyToRam: (pages, addrs, npages, fence) => this.#copy(pages, addrs, npages, fence, 'to-ram'),
       devmemRelease: (devmem) => this.#release(devmem as FakeDevmem),
     };
-    host.machine.ledger.register(() => [{ kind: 'peer mapping', count: this.livePeerMappings, detail: name }]);
+    host.machine.ledger.register(() => [
+      { kind: 'peer mapping', count: this.livePeerMappings, detail: name },
+    ]);
   }
 
   /** An allocation whose memory was cleared, or null. */
@@ -280,7 +287,8 @@ export class FakeGpu {
   }
 
   #copyPage(pfn: Pfn, addrs: PagemapAddrs, i: number, k: number, direction: 'to-devmem' | 'to-ram'): void {
-    if (!this.devPagemap.contains(pfn)) throw new Error(`${this.name} copies pfn ${pfn}, which is not its own`);
+    if (!this.devPagemap.contains(pfn))
+      throw new Error(`${this.name} copies pfn ${pfn}, which is not its own`);
     const page = pfn - this.devPagemap.basePfn;
     const addr = addrs.addr[i]! + k * 4096;
     this.copies.push({ by: this.name, pfn, direction });
@@ -293,7 +301,8 @@ export class FakeGpu {
         throw new Error(`${this.name} wrote through ${addr.toString(16)}: DMA fault`);
     } else {
       const peer = this.host.gpus[Math.floor(addr / BAR_BYTES) - 1]!;
-      if (peer.livePeerMappings === 0) throw new Error(`${this.name} wrote to ${peer.name}, which is not mapped`);
+      if (peer.livePeerMappings === 0)
+        throw new Error(`${this.name} wrote to ${peer.name}, which is not mapped`);
       peer.vram[(addr % BAR_BYTES) / 4096] = this.vram[page]!;
     }
   }

@@ -27,9 +27,9 @@ test('groups are the first-fit cliques of the order of arrival, for any intercon
       const list = new DrmPagemapOwnerList(new Machine());
       const peers = Array.from({ length: n }, (_, i) => new DrmPagemapPeer(i));
       for (const peer of peers) {
-        expect(
-          drmPagemapAcquireOwner(peer, list, (a, b) => linked(a.data as number, b.data as number)),
-        ).toBe(0);
+        expect(drmPagemapAcquireOwner(peer, list, (a, b) => linked(a.data as number, b.data as number))).toBe(
+          0,
+        );
       }
       const groups = list.owners.map((owner) => owner.peers.map((peer) => peer.data));
       expect(groups).toEqual(reference([...peers.keys()], linked));

@@ -112,8 +112,8 @@ export class DevPagemap {
   freeFolio(head: Pfn, order: number): void {
     this.ops.folioFree(head);
     this.#data[head - this.basePfn] = null;
-    this.#folios.orders.fill(0, head, head + 2 ** order);
-    this.liveReferences -= 2 ** order;
+    if (order !== 0) this.#folios.orders.fill(0, head, head + 2 ** order);
+    this.liveReferences -= 1 << order;
   }
 }
 

@@ -25,6 +25,7 @@ import { liveFolios } from './folio-ledger.ts';
 import type { Mm } from './mm.ts';
 import { MmRegistry } from './mm-registry.ts';
 import { PageCache } from './page-cache.ts';
+import { PageGather } from './page-gather.ts';
 import { Rmap } from './rmap.ts';
 import { FOLIO_SPLIT, type FolioSplitEvent } from './tracepoints.ts';
 import { ZeroPages } from './zero-pages.ts';
@@ -49,6 +50,8 @@ export class FolioTable {
   readonly rmap: Rmap;
   readonly pageCache: PageCache;
   readonly zeroPages: ZeroPages;
+  /** @internal */
+  readonly gather: PageGather;
   /** Pages below are RAM. */
   readonly ramPages: number;
   readonly splitTrace: Tracepoint<FolioSplitEvent>;
@@ -69,7 +72,8 @@ export class FolioTable {
   /** @internal */
   readonly migratePteSite: FaultSite;
   readonly pagemaps: DevPagemap[] = [];
-  readonly #allocSite: FaultSite;
+  /** @internal */
+  readonly allocSite: FaultSite;
   readonly #pins = new Map<Pfn, number>();
   readonly #lockQueues = new Map<Pfn, WaitQueue>();
   #pages: number;
@@ -88,7 +92,8 @@ export class FolioTable {
     this.rmap = new Rmap(this.mms, this.#pages);
     this.pageCache = new PageCache(this);
     this.zeroPages = new ZeroPages(memory);
-    this.#allocSite = machine.faultInjection.site('hmm.alloc_folio');
+    this.gather = new PageGather(memory);
+    this.allocSite = machine.faultInjection.site('hmm.alloc_folio');
     this.splitSite = machine.faultInjection.site('hmm.split_folio');
     this.isolateSite = machine.faultInjection.site('hmm.isolate_lru');
     this.pteTableSite = machine.faultInjection.site('hmm.pte_table');
@@ -139,7 +144,10 @@ export class FolioTable {
   /** Provider of the device page, null for RAM (page_pgmap). Cost: number of providers. */
   pagemapOf(pfn: Pfn): DevPagemap | null {
     if (pfn < this.ramPages) return null;
-    for (const pagemap of this.pagemaps) if (pagemap.contains(pfn)) return pagemap;
+    for (let i = 0; i < this.pagemaps.length; i++) {
+      const pagemap = this.pagemaps[i]!;
+      if (pagemap.contains(pfn)) return pagemap;
+    }
     return null;
   }
 
@@ -202,7 +210,7 @@ export class FolioTable {
     const refs = this.refs[head]!;
     if (refs <= 0) throw new Error(`put of free pfn ${head}`);
     this.refs[head] = refs - 1;
-    if (refs === 1) this.#free(head);
+    if (refs === 1) this.free(head);
   }
 
   /**
@@ -212,7 +220,7 @@ export class FolioTable {
    * @returns the head, or -1 when there is no memory.
    */
   allocFolio(order: number): Pfn {
-    if (this.#allocSite.shouldFail()) return NO_PFN;
+    if (this.allocSite.shouldFail()) return NO_PFN;
     const pfn = this.memory.allocPages(order);
     if (pfn !== NO_PFN) this.prep(pfn, order, FOLIO_HEAD, 1);
     return pfn;
@@ -271,18 +279,22 @@ export class FolioTable {
     return base;
   }
 
-  #free(head: Pfn): void {
+  /** @internal free a folio whose reference count has become 0 (__folio_put). */
+  free(head: Pfn): void {
     const flags = this.flags[head]!;
-    if (this.maps[head] !== 0) throw new Error(`pfn ${head} freed while mapped ${this.maps[head]} times`);
-    if ((flags & (FOLIO_LOCKED | FOLIO_CACHED)) !== 0) {
-      throw new Error(
-        `pfn ${head} freed while ${(flags & FOLIO_LOCKED) !== 0 ? 'locked' : 'in the page cache'}`,
-      );
-    }
+    const order = this.orders[head]!;
+    if (this.maps[head] !== 0 || (flags & (FOLIO_LOCKED | FOLIO_CACHED)) !== 0) this.#badFree(head);
     this.flags[head] = 0;
     this.rmap.clear(head);
-    if ((flags & FOLIO_DEVICE) !== 0) this.pagemapOf(head)!.freeFolio(head, this.orders[head]!);
-    else this.memory.freePagesBlock(head, this.orders[head]!);
+    if ((flags & FOLIO_DEVICE) !== 0) this.pagemapOf(head)!.freeFolio(head, order);
+    else if (order === 0) this.gather.free(head);
+    else this.memory.freePagesBlock(head, order);
+  }
+
+  #badFree(head: Pfn): never {
+    const maps = this.maps[head]!;
+    const why = maps !== 0 ? `mapped ${maps} times` : this.isLocked(head) ? 'locked' : 'in the page cache';
+    throw new Error(`pfn ${head} freed while ${why}`);
   }
 }
 

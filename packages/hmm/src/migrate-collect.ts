@@ -68,6 +68,9 @@ class Collector {
   splitHead: Pfn = -1;
   readonly #args: MigrateVma;
   readonly #thp: boolean;
+  /** Device window of the owner that was met last. */
+  #ownFrom = 0;
+  #ownTo = 0;
 
   constructor(args: MigrateVma) {
     this.#args = args;
@@ -139,52 +142,66 @@ class Collector {
 
   /** Whether the kind of page is asked for; migration and other special entries never are. */
   #selected(bits: number, pfn: Pfn): boolean {
-    const { flags, vma, mm, pgmapOwner } = this.#args;
+    const { flags, vma } = this.#args;
     switch (bits & PTE_KIND) {
       case PTE_PRESENT:
         return (flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0;
       case PTE_ZERO:
         return (flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0 && vma!.anonymous;
       case PTE_DEVICE:
-        return (
-          (flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE) !== 0 && mm.folios.pagemapOf(pfn)!.owner === pgmapOwner
-        );
+        return this.#owned(pfn);
       default:
         return false;
     }
   }
 
+  /** Whether a device page may be collected: asked for, and of the owner. */
+  #owned(pfn: Pfn): boolean {
+    const { flags, mm, pgmapOwner } = this.#args;
+    const pagemap = mm.folios.pagemapOf(pfn)!;
+    if ((flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE) === 0 || pagemap.owner !== pgmapOwner) return false;
+    this.#ownFrom = pagemap.basePfn;
+    this.#ownTo = pagemap.basePfn + pagemap.pages;
+    return true;
+  }
+
   /** migrate_vma_collect_pmd for page-table entries. */
   #table(node: PmdNode, page: number, stop: number): Collected {
-    const { mm, src, dst, vma, flags, startPage, faultFolio } = this.#args;
+    const { mm, src, vma, flags, startPage, faultFolio } = this.#args;
     const { folios } = mm;
+    this.skip(page, stop);
     const { refs, maps, orders, flags: state } = folios;
     const { bits, pfn, startPage: nodeStart } = node;
     const system = (flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0;
     const hole = vma!.anonymous ? MIGRATE_PFN_MIGRATE : 0;
-    for (; page < stop; page++) {
-      const slot = page - startPage;
-      const entry = bits[page - nodeStart]!;
+    const to = (stop - nodeStart) | 0;
+    let at = (page - nodeStart) | 0;
+    let slot = (page - startPage) | 0;
+    let cpages = 0;
+    for (; at < to; at++, slot++) {
+      const entry = bits[at]!;
       const kind = entry & PTE_KIND;
-      src.pfn[slot] = -1;
-      src.flags[slot] = 0;
-      dst.pfn[slot] = -1;
-      dst.flags[slot] = 0;
       if (kind !== PTE_PRESENT && kind !== PTE_DEVICE) {
         if (entry === 0 || (kind === PTE_ZERO && system)) {
           src.flags[slot] = hole;
-          if (hole !== 0) this.cpages++;
+          if (hole !== 0) cpages++;
         }
         continue;
       }
-      const frame = pfn[page - nodeStart]!;
-      if (kind === PTE_PRESENT ? !system : !this.#selected(entry, frame)) continue;
+      const frame = pfn[at]!;
+      if (
+        kind === PTE_PRESENT
+          ? !system
+          : (frame < this.#ownFrom || frame >= this.#ownTo) && !this.#owned(frame)
+      )
+        continue;
       let head = frame;
       if (orders[frame] !== 0) {
         head = folios.head(frame);
         // Before device THP a large folio met here is collected page by page, which the unmap phase then refuses.
         if (this.#thp) {
-          this.page = page;
+          this.page = nodeStart + at;
+          this.cpages += cpages;
           this.splitHead = head;
           return 'split-folio';
         }
@@ -197,12 +214,13 @@ class Collector {
       // The reference of the entry becomes the migration's.
       maps[head]!--;
       if (refs[head]! <= 0) throw new Error(`pfn ${head} is mapped but free`);
-      bits[page - nodeStart] = (entry & ~PTE_KIND) | PTE_MIGRATION;
+      bits[at] = (entry & ~PTE_KIND) | PTE_MIGRATION;
       src.pfn[slot] = frame;
       src.flags[slot] =
         MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE | ((entry & PTE_WRITE) !== 0 ? MIGRATE_PFN_WRITE : 0);
-      this.cpages++;
+      cpages++;
     }
+    this.cpages += cpages;
     this.page = stop;
     return 'done';
   }

@@ -1,4 +1,4 @@
-import { type Pfn, PMD_ORDER, type Task } from '@gpusvm/kernel';
+import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
 import { FOLIO_ANON, FOLIO_DEVICE } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE } from './migrate-pfns.ts';
@@ -12,24 +12,19 @@ import {
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
-import { splitHugePmd } from './split-pmd.ts';
 
 /**
  * Map a destination page where there was a hole or a zero page (migrate_vma_insert_page), if there still is one. Asks
- * the fault site `hmm.migrate_pte_alloc` where a page table is missing. Sleeps only to split the huge zero page.
+ * the fault site `hmm.migrate_pte_alloc` where a page table is missing. Does not sleep.
  *
  * @returns whether it was inserted; `src` then is exactly MIGRATE, else 0.
  */
-export function* insertPage(args: MigrateVma, slot: number): Task<boolean> {
+export function insertPage(args: MigrateVma, slot: number): boolean {
   const { mm, vma, src, dst } = args;
   const page = args.startPage + slot;
   src.flags[slot] = 0;
   if (!vma!.anonymous) return false;
   let node = mm.pageTable.nodeOf(page);
-  if (node !== null && (node.huge & PTE_KIND) === PTE_ZERO) {
-    yield* splitHugePmd(mm, page);
-    node = mm.pageTable.nodeOf(page);
-  }
   if (node === null) {
     if (mm.folios.migratePteSite.shouldFail()) return false;
     node = mm.pageTable.makeTable(Math.floor(page / 512));

@@ -16,6 +16,8 @@ import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmd } from './split-pmd.ts';
 
+/** A slot with a page that migrates. */
+const SMALL_PAGE = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
 const PAGES: SchedPoint = schedPoint('migrate_vma_pages');
 
 /**
@@ -33,40 +35,32 @@ export function* migratePages(
   const { preemptive } = folios.machine.scheduler;
   const mover = new Mover(folios, src, dst, args?.faultFolio ?? -1);
   let open: MmuNotifierRange | null = null;
-  for (let i = 0; i < slots; i++) {
-    if (preemptive && (i & 511) === 0) yield PAGES;
-    const flags = src.flags[i]!;
-    const step = (flags & MIGRATE_PFN_COMPOUND) !== 0 ? 511 : 0;
-    if ((flags & MIGRATE_PFN_MIGRATE) === 0) {
-      i += step;
-    } else if ((dst.flags[i]! & MIGRATE_PFN_VALID) === 0) {
-      src.flags[i]! &= ~MIGRATE_PFN_MIGRATE;
-      i += step;
-    } else if ((flags & MIGRATE_PFN_VALID) === 0) {
-      if (args !== null && args.mm.notifiers !== null && open === null) {
-        // One notification from the first hole to the end of the migration.
-        open = {
-          event: 'MIGRATE',
-          startPage: args.startPage + i,
-          endPage: args.endPage,
-          owner: args.pgmapOwner,
-          blockable: true,
-        };
-        yield* mmuNotifierInvalidateRangeStart(args.mm, open);
-      }
-      if (args === null) src.flags[i]! &= ~MIGRATE_PFN_MIGRATE;
-      else if (step === 0) mover.countHole((yield* insertPage(args, i)) ? 1 : 0);
-      else mover.countHole(yield* fillPmdHole(args, i));
-      i += step;
-    } else if (step !== 0 && (dst.flags[i]! & MIGRATE_PFN_COMPOUND) === 0) {
-      // Compound source, single destinations: split it here, if there is a VMA, and look at the slot again.
-      if (args !== null && (yield* splitSource(args, i))) i--;
-      else i += mover.refuse(i);
-    } else {
-      i += mover.move(i);
+  let i = 0;
+  for (;;) {
+    if (preemptive) yield PAGES;
+    i = mover.moveRun(i, slots, args !== null);
+    if (i >= slots) break;
+    if ((src.flags[i]! & MIGRATE_PFN_VALID) !== 0) {
+      // Compound source, single destinations: split it here and look at the slot again, or leave it.
+      if (!(yield* splitSource(args!, i))) i = mover.refuse(i);
+      continue;
     }
+    if (args!.mm.notifiers !== null && open === null) {
+      open = holesRange(args!, i);
+      yield* mmuNotifierInvalidateRangeStart(args!.mm, open);
+    }
+    const compound = (src.flags[i]! & MIGRATE_PFN_COMPOUND) !== 0;
+    mover.moved += yield* compound ? fillPmdHole(args!, i) : fillHole(args!, i);
+    i += compound ? 512 : 1;
   }
   if (open !== null) yield* mmuNotifierInvalidateRangeEnd(args!.mm, open);
+  folios.counters.values[MIGRATE_MOVED]! += mover.moved;
+}
+
+/** One notification from the first hole to the end of the migration. */
+function holesRange(args: MigrateVma, slot: number): MmuNotifierRange {
+  const { startPage, endPage, pgmapOwner } = args;
+  return { event: 'MIGRATE', startPage: startPage + slot, endPage, owner: pgmapOwner, blockable: true };
 }
 
 /** A PMD-sized hole: whole if the destination is, else from 512 destination slots. Pages that were inserted. */
@@ -78,9 +72,16 @@ function* fillPmdHole(args: MigrateVma, slot: number): Task<number> {
   let pages = 0;
   for (let i = slot; i < slot + 512; i++) {
     if ((dst.flags[i]! & MIGRATE_PFN_VALID) === 0) src.flags[i] = 0;
-    else if (yield* insertPage(args, i)) pages++;
+    else if (insertPage(args, i)) pages++;
   }
   return pages;
+}
+
+/** A hole of one page. The huge zero page, should it be there by now, is split first. Pages that were inserted. */
+function* fillHole(args: MigrateVma, slot: number): Task<number> {
+  const page = args.startPage + slot;
+  if (args.mm.isPmdMapped(page) && args.mm.entryKind(page) === 'zero') yield* splitHugePmd(args.mm, page);
+  return insertPage(args, slot) ? 1 : 0;
 }
 
 /**
@@ -101,6 +102,8 @@ function* splitSource(args: MigrateVma, slot: number): Task<boolean> {
 }
 
 class Mover {
+  /** 4K pages committed. */
+  moved = 0;
   readonly #folios: FolioTable;
   readonly #src: MigratePfns;
   readonly #dst: MigratePfns;
@@ -113,32 +116,98 @@ class Mover {
     this.#faultFolio = faultFolio;
   }
 
-  countHole(pages: number): void {
-    this.#folios.counters.values[MIGRATE_MOVED]! += pages;
+  /**
+   * Handle slots that need no sleep. With a VMA, stops at a hole to fill and at a compound source with single
+   * destinations; without one, refuses them.
+   *
+   * @returns the slot where it stopped, `slots` at the end.
+   */
+  moveRun(from: number, slots: number, hasVma: boolean): number {
+    const src = this.#src.flags;
+    const dst = this.#dst.flags;
+    let i = from;
+    while (i < slots) {
+      const flags = src[i]!;
+      if (
+        (flags & (SMALL_PAGE | MIGRATE_PFN_COMPOUND)) === SMALL_PAGE &&
+        (dst[i]! & MIGRATE_PFN_VALID) !== 0
+      ) {
+        i = this.#moveSmall(i, slots);
+        continue;
+      }
+      const compound = (flags & MIGRATE_PFN_COMPOUND) !== 0;
+      if ((flags & MIGRATE_PFN_MIGRATE) === 0) {
+        i += compound ? 512 : 1;
+      } else if ((dst[i]! & MIGRATE_PFN_VALID) === 0) {
+        i = this.refuse(i);
+      } else if ((flags & MIGRATE_PFN_VALID) === 0 || (dst[i]! & MIGRATE_PFN_COMPOUND) === 0) {
+        if (hasVma) return i;
+        i = this.refuse(i);
+      } else {
+        this.#move(i);
+        i += 512;
+      }
+    }
+    return i;
   }
 
-  /** The slot's source stays where it is. Returns how many further slots belong to it. */
+  /** A run of single pages; at least the one at `from`. Returns the slot that follows. */
+  #moveSmall(from: number, slots: number): number {
+    const { pfn: srcPfn, flags: srcFlags } = this.#src;
+    const { pfn: dstPfn, flags: dstFlags } = this.#dst;
+    const { orders, flags, refs, rmap } = this.#folios;
+    const { mmIds, bases } = rmap;
+    const shared = rmap.anyShared;
+    let i = from;
+    for (; i < slots; i++) {
+      if ((srcFlags[i]! & (SMALL_PAGE | MIGRATE_PFN_COMPOUND)) !== SMALL_PAGE) break;
+      if ((dstFlags[i]! & MIGRATE_PFN_VALID) === 0) break;
+      const source = srcPfn[i]! | 0;
+      const target = dstPfn[i]! | 0;
+      const state = flags[source]!;
+      const plain =
+        refs[source] === 1 && (state & FOLIO_CACHED) === 0 && (orders[source]! | orders[target]!) === 0;
+      if (!plain || shared) {
+        this.#move(i);
+        continue;
+      }
+      mmIds[target] = mmIds[source]!;
+      bases[target] = bases[source]!;
+      mmIds[source] = 0;
+      flags[target]! |= state & (FOLIO_ANON | FOLIO_DIRTY);
+      flags[source] = state & ~FOLIO_ANON;
+      this.moved++;
+    }
+    return i;
+  }
+
+  /** The slot's source stays where it is. Returns the slot that follows. */
   refuse(slot: number): number {
-    const compound = (this.#src.flags[slot]! & MIGRATE_PFN_COMPOUND) !== 0;
-    this.#src.flags[slot]! &= ~MIGRATE_PFN_MIGRATE;
-    return compound ? 511 : 0;
+    const flags = this.#src.flags[slot]!;
+    this.#src.flags[slot] = flags & ~MIGRATE_PFN_MIGRATE;
+    return (flags & MIGRATE_PFN_COMPOUND) !== 0 ? slot + 512 : slot + 1;
   }
 
-  /** folio_migrate_mapping and folio_migrate_flags. Returns how many further slots belong to the folio. */
-  move(slot: number): number {
-    const folios = this.#folios;
-    const from = this.#src.pfn[slot]!;
-    const to = this.#dst.pfn[slot]!;
-    const order = folios.orders[from]!;
-    if (folios.orders[to] !== order || (order !== 0 && order !== PMD_ORDER)) return this.refuse(slot);
-    const flags = folios.flags[from]!;
+  /** folio_migrate_mapping and folio_migrate_flags, or refuse. */
+  #move(slot: number): void {
+    const { orders, flags, refs, rmap } = this.#folios;
+    const from = this.#src.pfn[slot]! | 0;
+    const to = this.#dst.pfn[slot]! | 0;
+    const order = orders[from]!;
+    if (orders[to] !== order || (order !== 0 && order !== PMD_ORDER)) {
+      this.refuse(slot);
+      return;
+    }
+    const state = flags[from]!;
     const expected = from === this.#faultFolio ? 2 : 1;
     // Page-cache pages cannot live in device memory, and any reference nobody accounts for is fatal here.
-    if ((flags & FOLIO_CACHED) !== 0 || folios.refs[from] !== expected) return this.refuse(slot);
-    folios.rmap.move(from, to);
-    folios.flags[to]! |= flags & (FOLIO_ANON | FOLIO_DIRTY);
-    folios.flags[from] = flags & ~FOLIO_ANON;
-    folios.counters.values[MIGRATE_MOVED]! += 2 ** order;
-    return order === 0 ? 0 : 511;
+    if ((state & FOLIO_CACHED) !== 0 || refs[from] !== expected) {
+      this.refuse(slot);
+      return;
+    }
+    rmap.move(from, to);
+    flags[to]! |= state & (FOLIO_ANON | FOLIO_DIRTY);
+    flags[from] = state & ~FOLIO_ANON;
+    this.moved += 1 << order;
   }
 }

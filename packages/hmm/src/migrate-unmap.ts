@@ -1,4 +1,4 @@
-import type { FaultSite, Pfn, SchedPoint, Task } from '@gpusvm/kernel';
+import type { Pfn, SchedPoint, Task } from '@gpusvm/kernel';
 import { schedPoint } from '@gpusvm/kernel';
 import { FOLIO_CACHED, FOLIO_DEVICE } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
@@ -21,30 +21,46 @@ export function* migrateUnmap(
   slots: number,
   faultFolio: Pfn,
 ): Task<number> {
-  const isolate = folios.isolateSite;
   let failed = 0;
   if (folios.machine.scheduler.preemptive) yield UNMAP;
-  for (let i = 0; i < slots; i += stepOf(src.flags[i]!)) {
-    if ((src.flags[i]! & MIGRATE_PFN_VALID) === 0) continue;
+  for (let found = nextTrouble(folios, src, 0, slots, faultFolio); found !== slots; ) {
+    const isolated = found >= 0;
+    const i = isolated ? found : -1 - found;
     const pfn = src.pfn[i]!;
     const head = folios.head(pfn);
-    if (canIsolate(folios, head, isolate)) {
-      if (folios.maps[head] !== 0) yield* tryToMigrate(folios, head, false);
-      if (folios.maps[head] === 0 && !isPinned(folios, head, faultFolio)) continue;
+    if (isolated && folios.maps[head] !== 0) yield* tryToMigrate(folios, head, false);
+    if (!isolated || folios.maps[head] !== 0 || isPinned(folios, head, faultFolio)) {
+      giveBack(folios, src, i, pfn, faultFolio);
+      failed++;
     }
-    giveBack(folios, src, i, pfn, faultFolio);
-    failed++;
+    found = nextTrouble(folios, src, i + 1, slots, faultFolio);
   }
   return failed;
 }
 
-function stepOf(flags: number): number {
-  return (flags & MIGRATE_PFN_COMPOUND) !== 0 ? 512 : 1;
-}
-
-/** folio_isolate_lru; device folios are on no LRU. */
-function canIsolate(folios: FolioTable, head: Pfn, site: FaultSite): boolean {
-  return (folios.flags[head]! & FOLIO_DEVICE) !== 0 || !site.shouldFail();
+/**
+ * First slot from `from` on whose folio is mapped elsewhere or pinned, as `-1 - slot` if it cannot be isolated from
+ * the LRU (folio_isolate_lru; device folios are on none); `slots` when there is none.
+ */
+function nextTrouble(
+  folios: FolioTable,
+  src: MigratePfns,
+  from: number,
+  slots: number,
+  faultFolio: Pfn,
+): number {
+  const { maps, orders, refs, flags, isolateSite } = folios;
+  for (let i = from; i < slots; i++) {
+    const slotFlags = src.flags[i]!;
+    if ((slotFlags & MIGRATE_PFN_VALID) === 0) continue;
+    const pfn = src.pfn[i]! | 0;
+    const head = orders[pfn] === 0 ? pfn : folios.head(pfn);
+    if ((flags[head]! & FOLIO_DEVICE) === 0 && isolateSite.shouldFail()) return -1 - i;
+    const alone = maps[head] === 0 && refs[head] === 1 && orders[head] === 0;
+    if (!alone && (maps[head] !== 0 || isPinned(folios, head, faultFolio))) return i;
+    if ((slotFlags & MIGRATE_PFN_COMPOUND) !== 0) i += 511;
+  }
+  return slots;
 }
 
 /** migrate_vma_check_page: more references than map counts and known holders. */

@@ -1,5 +1,5 @@
 import type { Pfn } from '@gpusvm/kernel';
-import { FOLIO_DEVICE } from './folio-flags.ts';
+import { FOLIO_DEVICE, FOLIO_PINNED } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
@@ -103,7 +103,8 @@ function restoreTable(
 /** try_to_map_unused_to_zeropage */
 function mapZeroInstead(mm: Mm, node: PmdNode, slot: number, pfn: Pfn): boolean {
   const folios = mm.folios;
-  if (folios.memory.readTag(pfn) !== 0 || folios.pinCount(folios.head(pfn)) !== 0) return false;
+  if (folios.memory.readTag(pfn) !== 0 || (folios.flags[folios.head(pfn)]! & FOLIO_PINNED) !== 0)
+    return false;
   const zero = folios.zeroPages.zero();
   if (zero < 0) return false;
   // Neither writable nor exclusive: the next write gets a page again.
@@ -118,5 +119,5 @@ function kindOf(folios: FolioTable, head: Pfn): number {
 
 /** Whether an entry may become a migration entry: an exclusive page that somebody pinned may not (folio_try_share_anon_rmap). */
 export function mayShare(folios: FolioTable, head: Pfn, bits: number): boolean {
-  return (bits & PTE_ANON_EXCLUSIVE) === 0 || folios.pinCount(head) === 0;
+  return (bits & PTE_ANON_EXCLUSIVE) === 0 || (folios.flags[head]! & FOLIO_PINNED) === 0;
 }

@@ -7,6 +7,7 @@ import {
   type SchedPoint,
   type Task,
   WaitQueue,
+  done,
   schedPoint,
 } from '@gpusvm/kernel';
 import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
@@ -99,14 +100,23 @@ export class MmuNotifierSubscriptions {
  * @returns 0; -EOVERFLOW for an empty range or one beyond the address space; -EINVAL (and a warning) when the
  * address space has no users. May sleep in the kernel (mmap write lock for the first one of an mm).
  */
-// biome-ignore lint: sleeps in the kernel
-export function* mmuIntervalNotifierInsert(
+export function mmuIntervalNotifierInsert(
   sub: MmuIntervalNotifier,
   mm: Mm,
   startPage: number,
   pages: number,
   ops: MmuIntervalNotifierOps,
 ): Task<Errno> {
+  return done(insert(sub, mm, startPage, pages, ops));
+}
+
+function insert(
+  sub: MmuIntervalNotifier,
+  mm: Mm,
+  startPage: number,
+  pages: number,
+  ops: MmuIntervalNotifierOps,
+): Errno {
   if (!(pages > 0) || startPage < 0 || startPage + pages > 2 ** 52) return -EOVERFLOW;
   if (mm.users <= 0) {
     mm.machine.warn('mmu_interval_notifier_insert: mm_users', `${mm.name} has no users`);

@@ -11,7 +11,7 @@ import {
 import { PAGES_FAULTED, RANGE_FAULT, RETRY } from './counters.ts';
 import { handleMmFault } from './cpu-fault.ts';
 import type { HmmPfns } from './hmm-pfns.ts';
-import { FAULT_SLOW, minorFault } from './minor-fault.ts';
+import { FAULT_SLOW, minorFault, minorFaultRun } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
 import {
   type MmuIntervalNotifier,
@@ -94,8 +94,14 @@ function* faultPages(mm: Mm, startPage: number, endPage: number, write: boolean)
   if (write && !vma.write) return -EPERM;
   if (!vma.read) return -EFAULT;
   mm.folios.counters.values[PAGES_FAULTED]! += endPage - startPage;
+  const { preemptive } = mm.machine.scheduler;
   for (let page = startPage; page < endPage; page++) {
-    let code = minorFault(mm, vma, page, write);
+    if (!preemptive) {
+      page = minorFaultRun(mm, vma, page, endPage, write);
+      if (page < 0) return -ENOMEM;
+      if (page >= endPage) break;
+    }
+    let code = preemptive ? FAULT_SLOW : minorFault(mm, vma, page, write);
     if (code === FAULT_SLOW) code = yield* handleMmFault(mm, vma, page, write);
     if (code !== 0) return code === VM_FAULT_OOM ? -ENOMEM : -EFAULT;
   }

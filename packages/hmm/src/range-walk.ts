@@ -20,13 +20,18 @@ import {
   PTE_ZERO,
 } from './pte.ts';
 import type { HmmRange } from './range-fault.ts';
-import type { Vma } from './vma.ts';
 
 /** How a step ended: go on, all done, fault `[page, faultEnd)` and go on, or give up. */
 export type WalkState = 'more' | 'done' | 'fault' | 'efault';
 
 const NEED_FAULT = 1;
 const NEED_WRITE = 2;
+const REQUESTS = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE;
+/** Result flags of a present or zero page by entry bits; 0 for every other entry (pte_to_hmm_pfn_flags). */
+const VALID_AND_WRITE: Uint8Array = Uint8Array.from({ length: 256 }, (_, entry) => {
+  if (!isMapped(entry) || (entry & PTE_PROTNONE) !== 0) return 0;
+  return HMM_PFN_VALID | ((entry & PTE_WRITE) === 0 ? 0 : HMM_PFN_WRITE);
+});
 const PMD_ORDER_BITS = 9 << HMM_PFN_ORDER_SHIFT;
 
 /**
@@ -65,7 +70,7 @@ export class RangeWalk {
     const node = this.#mm.pageTable.lookup(index);
     if (vma.hugetlb) return this.#hugetlb(node, stop);
     if (node === null) return this.#hole(stop);
-    return node.huge === 0 ? this.#table(node, stop) : this.#leaf(vma, node, stop);
+    return node.huge === 0 ? this.#table(node, stop) : this.#leaf(node, stop);
   }
 
   /** No VMA, I/O memory, or PROT_NONE: -EFAULT if anything is wanted, else ERROR. */
@@ -91,7 +96,7 @@ export class RangeWalk {
     return this.#fill(stop, pfn, cpu | PMD_ORDER_BITS);
   }
 
-  #leaf(_vma: Vma, node: PmdNode, stop: number): WalkState {
+  #leaf(node: PmdNode, stop: number): WalkState {
     const bits = node.huge;
     const kind = bits & PTE_KIND;
     const pfn = node.hugePfn + (this.page & 511);
@@ -113,55 +118,38 @@ export class RangeWalk {
 
   /** hmm_vma_handle_pte for a run of entries. */
   #table(node: PmdNode, stop: number): WalkState {
-    const range = this.#range;
+    const { pfnFlagsMask: mask, defaultFlags: defaults, startPage } = this.#range;
     const { bits, pfn } = node;
     const out = this.#pfn;
     const flags = this.#flags;
-    const mask = range.pfnFlagsMask;
-    const defaults = range.defaultFlags;
-    const base = range.startPage;
-    let owned = -1;
-    for (let page = this.page; page < stop; page++) {
-      const slot = page - node.startPage;
-      const i = page - base;
+    const to = (stop - node.startPage) | 0;
+    let slot = (this.page - node.startPage) | 0;
+    let i = (this.page - startPage) | 0;
+    for (; slot < to; slot++, i++) {
       const entry = bits[slot]!;
-      const kind = entry & PTE_KIND;
-      const request = (flags[i]! & mask) | defaults;
-      let cpu = 0;
-      let error = 0;
-      if (kind === PTE_PRESENT || kind === PTE_ZERO) {
-        if ((entry & PTE_PROTNONE) === 0)
-          cpu = (entry & PTE_WRITE) === 0 ? HMM_PFN_VALID : HMM_PFN_VALID | HMM_PFN_WRITE;
-        error = -1;
-      } else if (kind === PTE_DEVICE) {
-        if (owned !== 1) owned = this.#isOwn(pfn[slot]!) ? 1 : 0;
-        if (owned === 1) {
-          out[i] = pfn[slot]!;
-          flags[i] =
-            (flags[i]! & HMM_PFN_STICKY) |
-            ((entry & PTE_WRITE) === 0 ? HMM_PFN_VALID : HMM_PFN_VALID | HMM_PFN_WRITE);
-          owned = this.#samePagemapFollows(pfn, slot) ? 1 : -1;
-          continue;
+      const old = flags[i]!;
+      let cpu = VALID_AND_WRITE[entry]!;
+      let frame = pfn[slot]!;
+      if (cpu === 0 && (entry & PTE_KIND) === PTE_DEVICE && this.#isOwn(frame)) {
+        // Never faults, even if a write was asked for and the entry is read-only (finding F1).
+        cpu = HMM_PFN_VALID | ((entry & PTE_WRITE) >> 3);
+      } else {
+        const request = (old & mask) | defaults;
+        if ((request & HMM_PFN_REQ_FAULT) !== 0 && (request & ~cpu & REQUESTS) !== 0) {
+          this.page = node.startPage + slot;
+          if ((entry & PTE_KIND) === PTE_MARKER) return 'efault';
+          return this.#fault(
+            stop,
+            (request & HMM_PFN_REQ_WRITE) !== 0 ? NEED_FAULT | NEED_WRITE : NEED_FAULT,
+          );
         }
+        if (cpu === 0 && !isMapped(entry)) frame = -1;
       }
-      if ((request & HMM_PFN_REQ_FAULT) !== 0) {
-        const wantsWrite = (request & HMM_PFN_REQ_WRITE) !== 0;
-        if (cpu === 0 || (wantsWrite && (cpu & HMM_PFN_WRITE) === 0)) {
-          this.page = page;
-          if (kind === PTE_MARKER) return 'efault';
-          return this.#fault(stop, wantsWrite ? NEED_FAULT | NEED_WRITE : NEED_FAULT);
-        }
-      }
-      out[i] = error === -1 ? pfn[slot]! : -1;
-      flags[i] = (flags[i]! & HMM_PFN_STICKY) | cpu;
+      out[i] = frame;
+      flags[i] = (old & HMM_PFN_STICKY) | cpu;
     }
     this.page = stop;
     return 'more';
-  }
-
-  /** Whether the next entry's page surely has the same provider: device windows are runs of pfns. */
-  #samePagemapFollows(pfn: Uint32Array, slot: number): boolean {
-    return slot < 511 && pfn[slot + 1] === pfn[slot]! + 1 && (pfn[slot + 1]! & 511) !== 0;
   }
 
   #isOwn(pfn: number): boolean {
@@ -201,4 +189,10 @@ export class RangeWalk {
     this.page = stop;
     return 'more';
   }
+}
+
+/** Present and zero pages report a pfn even where PROT_NONE keeps them from being valid. */
+function isMapped(entry: number): boolean {
+  const kind = entry & PTE_KIND;
+  return kind === PTE_PRESENT || kind === PTE_ZERO;
 }

@@ -26,6 +26,8 @@ export class Rmap {
   /** @internal */
   bases: Float64Array;
   readonly #extra = new Map<Pfn, Extra[]>();
+  /** Size of `#extra`; a plain field, because hot loops ask for it. */
+  #shared = 0;
 
   constructor(mms: MmRegistry, pages: number) {
     this.#mms = mms;
@@ -58,7 +60,12 @@ export class Rmap {
 
   /** Whether more than one place is recorded; the hot paths handle the single mapper inline. */
   isShared(head: Pfn): boolean {
-    return this.#extra.size !== 0 && this.#extra.has(head);
+    return this.#shared !== 0 && this.#extra.has(head);
+  }
+
+  /** Whether any folio has more than one place. */
+  get anyShared(): boolean {
+    return this.#shared !== 0;
   }
 
   /** Hand every record of one folio to another, whose own are dropped (folio_migrate_mapping). */
@@ -66,11 +73,8 @@ export class Rmap {
     this.mmIds[to] = this.mmIds[from]!;
     this.bases[to] = this.bases[from]!;
     this.mmIds[from] = 0;
-    if (this.#extra.size === 0) return;
-    const extra = this.#extra.get(from);
-    this.#extra.delete(from);
-    if (extra === undefined) this.#extra.delete(to);
-    else this.#extra.set(to, extra);
+    if (this.#shared === 0) return;
+    this.#moveExtra(from, to);
   }
 
   /** Give each page of a folio that is being split the records of the folio, shifted to the page. */
@@ -82,7 +86,7 @@ export class Rmap {
       this.mmIds[head + i] = mmId;
       this.bases[head + i] = base + i;
       if (extra !== undefined) {
-        this.#extra.set(
+        this.#put(
           head + i,
           extra.map((e) => ({ mmId: e.mmId, base: e.base + i })),
         );
@@ -93,7 +97,7 @@ export class Rmap {
   /** Drop every record. */
   clear(head: Pfn): void {
     this.mmIds[head] = 0;
-    if (this.#extra.size !== 0) this.#extra.delete(head);
+    if (this.#shared !== 0) this.#drop(head);
   }
 
   /** @internal */
@@ -104,6 +108,23 @@ export class Rmap {
     bases.set(this.bases);
     this.mmIds = mmIds;
     this.bases = bases;
+  }
+
+  #put(head: Pfn, extras: Extra[]): void {
+    this.#extra.set(head, extras);
+    this.#shared = this.#extra.size;
+  }
+
+  #drop(head: Pfn): void {
+    this.#extra.delete(head);
+    this.#shared = this.#extra.size;
+  }
+
+  #moveExtra(from: Pfn, to: Pfn): void {
+    const extra = this.#extra.get(from);
+    this.#drop(from);
+    if (extra === undefined) this.#drop(to);
+    else this.#put(to, extra);
   }
 
   #addShared(head: Pfn, order: number, mmId: number, base: number): void {
@@ -119,7 +140,7 @@ export class Rmap {
     } else {
       live.push({ mmId, base });
     }
-    if (live.length > 0) this.#extra.set(head, live);
-    else this.#extra.delete(head);
+    if (live.length > 0) this.#put(head, live);
+    else this.#drop(head);
   }
 }

@@ -12,6 +12,13 @@ import { NotImplemented } from '@gpusvm/kernel';
  * @param freeTables - also make PMD entries none where no entry is left (free_pgtables).
  */
 export function zapRange(mm: Mm, startPage: number, endPage: number, freeTables: boolean): void {
+  const { gather } = mm.folios;
+  gather.begin();
+  zapNodes(mm, startPage, endPage, freeTables);
+  gather.end();
+}
+
+function zapNodes(mm: Mm, startPage: number, endPage: number, freeTables: boolean): void {
   const table = mm.pageTable;
   const endPmd = Math.ceil(endPage / 512);
   let node = table.next(Math.floor(startPage / 512), endPmd);

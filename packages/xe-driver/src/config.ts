@@ -33,18 +33,26 @@ export interface XeBehaviour {
   /** `devmem_only` on a range that may not migrate is -EACCES (7.3); before, it was answered as served. */
   readonly refusesUnmigratable: boolean;
   /**
-   * Rounds of the fault loop before the model gives up with -EFAULT. The kernel has no bound for faults that do
-   * not insist on device memory (quirk Qe): there, running into this bound is reported as a kernel warning.
+   * The fault loop has a bound of its own. The kernel's has none for faults that do not insist on device memory
+   * (quirk Qe): there, `faultRounds` is the model's guard, and running into it is reported as a kernel warning.
    */
+  readonly boundsFaultLoop: boolean;
+  /** Rounds of the fault loop before it ends with the last error. */
   readonly faultRounds: number;
 }
 
-/** Behaviour of a kernel profile. */
+/** Behaviour of a kernel profile; the profile itself has no section for the driver. */
 export function xeBehaviour(profile: KernelProfile): XeBehaviour {
-  if (profile.name === 'next')
-    return { getPagesErrorIsSuccess: false, refusesUnmigratable: true, faultRounds: 4 };
+  if (profile.name === 'next') {
+    return {
+      getPagesErrorIsSuccess: false,
+      refusesUnmigratable: true,
+      boundsFaultLoop: true,
+      faultRounds: 8,
+    };
+  }
   const refusesUnmigratable = profile.name === 'linux-7.3';
-  return { getPagesErrorIsSuccess: true, refusesUnmigratable, faultRounds: 256 };
+  return { getPagesErrorIsSuccess: true, refusesUnmigratable, boundsFaultLoop: false, faultRounds: 256 };
 }
 
 /** Default time slice of a migration that an atomic access insists on (atomic_svm_timeslice_ms). */

@@ -42,7 +42,7 @@ const CHECK_PAGES_THRESHOLD = 16;
 
 /** What one round of the fault loop ended with. */
 type Round = { readonly retry: boolean; readonly err: Errno };
-const RETRY: Round = { retry: true, err: 0 };
+const retryAfter = (err: Errno): Round => ({ retry: true, err });
 const SERVED: Round = { retry: false, err: 0 };
 const fail = (err: Errno): Round => ({ retry: false, err });
 
@@ -63,8 +63,8 @@ interface FaultState {
  *
  * @returns 0 when the range is bound (or, with quirk Qd of 7.3 and before, when get_pages failed for good);
  * -EACCES for an atomic access that may not have device memory; -ENOENT when the VM is gone; what
- * find_or_insert, the migration of an atomic access or the bind return; -EFAULT when the fault loop runs
- * into the model's bound.
+ * find_or_insert, the migration of an atomic access or the bind return; the last error of a fault loop that runs
+ * into its bound.
  */
 export function* xeSvmHandlePagefault(vm: XeVm, vma: GpuVma, page: number, atomic: boolean): Task<Errno> {
   const needVram = needVramForAtomic(vm, vma, atomic);
@@ -77,7 +77,7 @@ export function* xeSvmHandlePagefault(vm: XeVm, vma: GpuVma, page: number, atomi
     area = vm.vmas.lookup(page);
     if (area === null) return -EINVAL;
   }
-  return livelock(vm, page);
+  return noProgress(vm, page, -EFAULT);
 }
 
 /** xe_vma_need_vram_for_atomic: 0, 1, or -EACCES. */
@@ -106,14 +106,16 @@ function* handleOnce(vm: XeVm, vma: GpuVma, page: number, needVram: boolean): Ta
   const triesLeft = devmemOnly ? DEVMEM_ONLY_TRIES : 1;
   const state: FaultState = { vm, vma, page, ctx, devmemOnly, triesLeft, size: 0 };
   const startNs = xe.machine.clock.nowNs;
+  let last: Errno = 0;
   for (let n = 0; n < xe.behaviour.faultRounds; n++) {
     const round = yield* faultRound(state);
+    last = round.err;
     if (round.retry) continue;
     xe.counters.values[PAGEFAULT_COUNT_4K + state.size]!++;
     xe.counters.values[PAGEFAULT_US_4K + state.size]! += (xe.machine.clock.nowNs - startNs) / 1000;
     return round.err;
   }
-  return livelock(vm, page);
+  return noProgress(vm, page, last);
 }
 
 function* faultRound(state: FaultState): Task<Round> {
@@ -137,7 +139,7 @@ function* faultRound(state: FaultState): Task<Round> {
     if (err !== 0) {
       if (state.triesLeft === 0 && devmemOnly) return fail(err);
       // Without device memory the fault starts over; with it, get_pages goes first: it evicts mixed placements.
-      if (!devmemOnly) return RETRY;
+      if (!devmemOnly) return retryAfter(err);
     }
   }
   return yield* getPagesAndBind(state, range);
@@ -149,13 +151,13 @@ function* getPagesAndBind(state: FaultState, range: XeSvmRange): Task<Round> {
   const err = yield* getPages(state, range);
   if (err === -EOPNOTSUPP || err === -EFAULT || err === -EPERM) {
     ctx.timesliceMs *= 2;
-    if (state.triesLeft > 0 || !devmemOnly) return RETRY;
+    if (state.triesLeft > 0 || !devmemOnly) return retryAfter(err);
   }
   if (err !== 0) return behaviour.getPagesErrorIsSuccess ? SERVED : fail(err);
   const bound = yield* xeVmRangeRebind(vm, vma, range);
   if (bound !== -EAGAIN) return fail(bound);
   ctx.timesliceMs *= 2;
-  return RETRY;
+  return retryAfter(bound);
 }
 
 /** xe_svm_range_get_pages: with mixed placements the range is evicted, so that the next round finds one kind. */
@@ -207,7 +209,11 @@ function* allocVram(state: FaultState, range: XeSvmRange, dpagemap: DrmPagemap):
   return err;
 }
 
-function livelock(vm: XeVm, page: number): Errno {
-  vm.xe.machine.warn('xe_svm_handle_pagefault', `the fault of page ${page} makes no progress (quirk Qe)`);
-  return -EFAULT;
+/** The bound of the fault loop is reached; -EAGAIN would mean something else to the callers. */
+function noProgress(vm: XeVm, page: number, err: Errno): Errno {
+  const { machine, behaviour } = vm.xe;
+  if (!behaviour.boundsFaultLoop) {
+    machine.warn('xe_svm_handle_pagefault', `the fault of page ${page} makes no progress (quirk Qe)`);
+  }
+  return err === -EAGAIN ? -EFAULT : err;
 }

@@ -42,8 +42,8 @@ export interface XeDeviceOptions {
   readonly device: DmaDevice;
   /** Device memory in pages. */
   readonly vramPages: number;
-  /** How system pages get DMA addresses, for migrations and for ranges. */
-  readonly mapStrategy: MapStrategyName;
+  /** How system pages get DMA addresses, for migrations and for ranges: by name, or an implementation. */
+  readonly mapStrategy: MapStrategyName | MapStrategy;
   /** Migrate faulting ranges to device memory; default true. */
   readonly devmem?: boolean;
   /** Sizes of ranges in pages, descending; default 2M, 64K, 4K. */
@@ -72,7 +72,6 @@ export interface XeDeviceOptions {
 
 /** Settings of a device with every default filled in. */
 export interface XeSettings {
-  readonly mapStrategy: MapStrategyName;
   readonly chunkPages: readonly number[];
   readonly notifierPages: number;
   readonly compact64k: boolean;
@@ -93,10 +92,9 @@ const DEFAULT_CHUNK_PAGES: readonly number[] = [512, 16, 1];
 const DEFAULT_NOTIFIER_PAGES = 131_072;
 
 function settings(o: XeDeviceOptions): XeSettings {
-  const { mapStrategy: name, chunkPages = DEFAULT_CHUNK_PAGES, notifierPages = DEFAULT_NOTIFIER_PAGES } = o;
+  const { chunkPages = DEFAULT_CHUNK_PAGES, notifierPages = DEFAULT_NOTIFIER_PAGES } = o;
   const { compact64k = true, needs64k = false, deviceAtomicsOnSystem = false, patIndex = 0 } = o;
   return {
-    mapStrategy: name,
     chunkPages,
     notifierPages,
     compact64k,
@@ -154,7 +152,7 @@ export class XeDevice {
     this.device = o.device;
     this.options = settings(o);
     this.behaviour = { ...xeBehaviour(machine.profile), ...o.behaviour };
-    this.strategy = mapStrategy(o.mapStrategy);
+    this.strategy = typeof o.mapStrategy === 'string' ? mapStrategy(o.mapStrategy) : o.mapStrategy;
     this.counters = xeCounters(machine);
     const { trace } = machine;
     this.trace = {

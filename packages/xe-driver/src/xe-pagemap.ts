@@ -7,7 +7,6 @@ import {
   drmPagemapEvictToRam,
   drmPagemapMigrateToDevmem,
   drmPagemapPagemapOpsGet,
-  mapStrategy,
   type PagemapAddrs,
 } from '@gpusvm/drm-pagemap';
 import { DevPagemap, type Mm } from '@gpusvm/hmm';
@@ -29,7 +28,7 @@ export class XeDevmem extends DrmPagemapDevmem {
       dpagemap: pagemap,
       sizeBytes: bo.pages * PAGE_SIZE,
       preMigrateFence: bo.clearFence.signalled ? null : bo.clearFence,
-      mapStrategy: mapStrategy(xe.options.mapStrategy),
+      mapStrategy: xe.strategy,
     });
     this.bo = bo;
   }

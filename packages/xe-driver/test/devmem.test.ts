@@ -1,4 +1,4 @@
-import { EACCES, ENOSPC, EPERM, type Task } from '@gpusvm/kernel';
+import { EACCES, ENOSPC, EPERM, random, type Task } from '@gpusvm/kernel';
 import { expect, test } from 'vitest';
 import { evictVram, XE_BO_EVICT } from '../src/index.ts';
 import { BASE, cpuTag, noStaleTranslation, gpuTag, populate, type Rig, rig, teardown } from './rig.ts';
@@ -58,6 +58,48 @@ test('when device memory is short the least recently used buffers go back to sys
   });
   expect(evicted).toEqual([0, 0]);
   expect(teardown(r)).toEqual([]);
+});
+
+test('a buffer that cannot be moved out keeps its memory and its data, and the newcomer stays in system memory', () => {
+  const r = rig({ vramPages: 512 });
+  const evicted: number[] = [];
+  r.machine.trace.on(XE_BO_EVICT, (e) => evicted.push(e.error));
+  run(r, function* () {
+    yield* populate(r, 'anon', 1024);
+    yield* r.vm.bindMirror(BASE, 1024);
+    for (let page = BASE; page < BASE + 512; page++) yield* r.xe.gpu.gpuWrite(r.vm, page, gpuTag(page));
+    for (let k = 1; k <= 64; k++) r.machine.faultInjection.failNth('pagemap.ram_folio', k);
+    expect(yield* r.xe.gpu.gpuRead(r.vm, BASE + 512)).toBe(cpuTag(BASE + 512));
+    r.machine.faultInjection.reset();
+    expect([r.mm.devicePages, r.xe.buddy.freePages]).toEqual([512, 0]);
+    for (let page = BASE; page < BASE + 512; page++) expect(yield* r.mm.cpuRead(page)).toBe(gpuTag(page));
+  });
+  expect(evicted.length).toBeGreaterThan(0);
+  expect(evicted.every((err) => err < 0)).toBe(true);
+  expect(teardown(r)).toEqual([]);
+});
+
+test('memory that nobody wrote is zero on the GPU even when clearing is slow', () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const r = rig({
+      seed,
+      strategy: random(),
+      vramPages: 16,
+      memoryPages: 1024,
+      xe: { tlbSlots: 2, eus: 1, engines: 3 },
+    });
+    run(r, function* () {
+      yield* populate(r, 'anon', 16);
+      yield* r.vm.bindMirror(BASE, 64);
+      for (let page = BASE; page < BASE + 16; page++) yield* r.xe.gpu.gpuWrite(r.vm, page, gpuTag(page));
+      yield* r.mm.munmap(BASE, 16);
+      yield* r.mm.mmap(BASE + 32, 4, { read: true, write: true });
+      for (let page = BASE + 32; page < BASE + 36; page++)
+        expect(yield* r.xe.gpu.gpuRead(r.vm, page)).toBe(0);
+      expect(r.mm.devicePages).toBe(4);
+    });
+    expect(teardown(r)).toEqual([]);
+  }
 });
 
 test('evicting everything leaves no device page, and the GPU finds its data in system memory', () => {

@@ -1,5 +1,5 @@
 import { DMA_FAULT, IOMMU_UNMAP } from '@gpusvm/dma-iova';
-import { done, EINVAL, ENOENT, type Task } from '@gpusvm/kernel';
+import { done, EBUSY, EINVAL, ENOENT, type Task } from '@gpusvm/kernel';
 import { expect, test } from 'vitest';
 import { XE_SVM_INVALIDATE, XE_SVM_ZAP, XE_TLB_INVAL } from '../src/index.ts';
 import { BASE, cpuTag, noStaleTranslation, gpuTag, populate, type Rig, rig, teardown } from './rig.ts';
@@ -34,6 +34,26 @@ test('munmap zeroes entries, then passes the barrier, then flushes, then unmaps,
   expect(order.slice(0, 6)).toEqual(['begin', 'zap 1', 'barrier', 'flush', 'unmap', 'iommu unmap']);
   expect(order).toContain('end');
   expect(r.machine.run(r.xe.gpu.gpuRead(r.vm, BASE))).toBe(-ENOENT);
+  expect(teardown(r)).toEqual([]);
+});
+
+test('after munmap the garbage collector gives the page tables back without another fault', () => {
+  const r = rig({ xe: { devmem: false, chunkPages: [16, 1] } });
+  const before = r.xe.pt.inUse;
+  bound(r, 64);
+  expect(r.xe.pt.inUse).toBe(before + 3);
+  r.machine.run(r.mm.munmap(BASE, 64));
+  expect([r.xe.pt.inUse, r.vm.garbage.length]).toEqual([before, 0]);
+  expect(r.machine.run(r.vm.unbindMirror(BASE, 64))).toBe(0);
+  expect(teardown(r)).toEqual([]);
+});
+
+test('an area with live ranges cannot be unbound', () => {
+  const r = rig({ xe: { devmem: false } });
+  bound(r, 16);
+  expect(r.machine.run(r.vm.unbindMirror(BASE, 16))).toBe(-EBUSY);
+  expect(r.machine.run(r.vm.unbindMirror(BASE, 8))).toBe(-EINVAL);
+  expect(r.xe.gpu.tryGpuRead(r.vm, BASE)).toBe(cpuTag(BASE));
   expect(teardown(r)).toEqual([]);
 });
 

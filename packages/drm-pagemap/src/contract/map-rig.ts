@@ -87,17 +87,39 @@ export function tagOf(slot: number): number {
 export function patterns(largest: number): Pattern[] {
   const shapes: Pattern[] = [
     { npages: 1, folios: [[0, 0]] },
-    { npages: 4, folios: [[0, 0], [3, 0]] },
+    {
+      npages: 4,
+      folios: [
+        [0, 0],
+        [3, 0],
+      ],
+    },
     { npages: 8, folios: [[5, 0]] },
-    { npages: 16, folios: [[0, 2], [8, 3]] },
+    {
+      npages: 16,
+      folios: [
+        [0, 2],
+        [8, 3],
+      ],
+    },
     { npages: 512, folios: Array.from({ length: 512 }, (_, slot): [number, number] => [slot, 0]) },
     { npages: 512, folios: Array.from({ length: 256 }, (_, i): [number, number] => [2 * i, 0]) },
   ];
   if (largest >= 9) {
-    shapes.push({ npages: 512, folios: [[0, 9]] }, { npages: 1024, folios: [[3, 0], [512, 9]] });
+    shapes.push(
+      { npages: 512, folios: [[0, 9]] },
+      {
+        npages: 1024,
+        folios: [
+          [3, 0],
+          [512, 9],
+        ],
+      },
+    );
   }
   const random = new Machine({ seed: 7 });
-  for (let n = 0; n < 12; n++) shapes.push(randomPattern(random, 64 << random.choose(4), Math.min(largest, 5)));
+  for (let n = 0; n < 8; n++)
+    shapes.push(randomPattern(random, 64 << random.choose(4), Math.min(largest, 5)));
   return shapes;
 }
 

@@ -1,4 +1,10 @@
-import { type DmaDataDirection, type DmaDevice, dmaIovaDestroy, dmaIovaLink, dmaIovaSync } from '@gpusvm/dma-iova';
+import {
+  type DmaDataDirection,
+  type DmaDevice,
+  dmaIovaDestroy,
+  dmaIovaLink,
+  dmaIovaSync,
+} from '@gpusvm/dma-iova';
 import { type Errno, PAGE_SIZE } from '@gpusvm/kernel';
 import { begin, mapEach, reserve, unmapEach } from './iova-common.ts';
 import type { MapState } from './map-state.ts';
@@ -14,7 +20,8 @@ import type { MapStrategy } from './strategy.ts';
  */
 export const iovaDummyFill: MapStrategy = {
   name: 'iova-dummy-fill',
-  summary: 'one reservation, pages at their slot, a stand-in page linked under every hole, one destroy: RFC v3',
+  summary:
+    'one reservation, pages at their slot, a stand-in page linked under every hole, one destroy: RFC v3',
   source: '20260128004841.2436896-1-matthew.brost@intel.com (RFC v3, patches 02 and 04)',
   map(dev, state, pages, npages, dir, iovaAllowed) {
     if (pages.count === 0) return 0;

@@ -10,7 +10,8 @@ import type { MapStrategy } from './strategy.ts';
 export const iovaHoleTolerant: MapStrategy = {
   name: 'iova-hole-tolerant',
   summary: 'one reservation, pages at their slot, holes left, one destroy that steps over holes',
-  source: '20260128194540.GA10992@unreal (proposed), aXuld/QOR9gh4fjg@lstrano-desk.jf.intel.com (agreed), not merged',
+  source:
+    '20260128194540.GA10992@unreal (proposed), aXuld/QOR9gh4fjg@lstrano-desk.jf.intel.com (agreed), not merged',
   map(dev, state, pages, npages, dir, iovaAllowed) {
     if (pages.count === 0) return 0;
     begin(state);

@@ -10,8 +10,10 @@ import type { MapStrategy } from './strategy.ts';
  */
 export const iovaHolesOneDestroy: MapStrategy = {
   name: 'iova-holes-one-destroy',
-  summary: 'one reservation, pages at their slot, holes left, one plain destroy over all of it: leaks behind holes',
-  source: '20260123214625.1612365-1-matthew.brost@intel.com (RFC v1), 20260128175531.GR1641016@ziepe.ca (why not)',
+  summary:
+    'one reservation, pages at their slot, holes left, one plain destroy over all of it: leaks behind holes',
+  source:
+    '20260123214625.1612365-1-matthew.brost@intel.com (RFC v1), 20260128175531.GR1641016@ziepe.ca (why not)',
   map(dev, state, pages, npages, dir, iovaAllowed) {
     if (pages.count === 0) return 0;
     begin(state);

@@ -6,9 +6,12 @@ import type { MapStrategy } from '../../src/map-strategy/strategy.ts';
 
 const packed = mapStrategy('iova-packed');
 
-/** Messages of the cases that fail. */
+/** Messages of the cases that fail, of those on a translated device. */
 function failures(strategy: MapStrategy, traits?: MapStrategyTraits): string[] {
-  return mapStrategyContract(strategy, traits).flatMap((one) => {
+  const cases = mapStrategyContract(strategy, traits).filter((one) =>
+    /strict(, linux-7.3)?\)/.test(one.name),
+  );
+  return cases.flatMap((one) => {
     try {
       one.run();
       return [];

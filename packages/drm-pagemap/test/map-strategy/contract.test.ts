@@ -1,4 +1,4 @@
-import { describe, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type MapStrategyTraits, mapStrategyContract } from '../../src/contract/map-strategy.ts';
 import { MAP_STRATEGIES, mapStrategy } from '../../src/map-strategy/registry.ts';
 import type { MapStrategyName } from '../../src/map-strategy/strategy.ts';
@@ -8,6 +8,8 @@ const TRAITS: Partial<Record<MapStrategyName, MapStrategyTraits>> = {
   'iova-holes-one-destroy': { leaksBehindHoles: true },
 };
 
-describe.each(MAP_STRATEGIES)('%s', (name) => {
-  for (const { name: title, run } of mapStrategyContract(mapStrategy(name), TRAITS[name])) test(title, run);
+const CASES = MAP_STRATEGIES.flatMap((name) => mapStrategyContract(mapStrategy(name), TRAITS[name]));
+
+test.each(CASES)('$name', ({ run }) => {
+  expect(run).not.toThrow();
 });

@@ -1,0 +1,100 @@
+import { basename } from 'node:path';
+import { MAP_STRATEGIES, type MapStrategyName } from '@gpusvm/drm-pagemap';
+import type { IommuMode } from '@gpusvm/dma-iova';
+import { KERNEL_PROFILES, type KernelProfileName } from '@gpusvm/kernel';
+import { Command } from 'commander';
+import type { Capture } from '../capture/capture.ts';
+import { loadCapture } from '../capture/capture-file.ts';
+import { readProcess } from '../capture/proc-reader.ts';
+import { compare } from '../compare/compare.ts';
+import type { FaultSize } from '../compare/result.ts';
+import { comparisonJson } from '../report/json.ts';
+import { comparisonText } from '../report/text.ts';
+import { integer, listOf, oneOf } from './arguments.ts';
+import { startLiveProcess } from './live-process.ts';
+import { terminalProgress } from './progress.ts';
+import { UserError } from './user-error.ts';
+
+const IOMMU_MODES = ['none', 'strict', 'lazy', 'swiotlb'] as const satisfies readonly IommuMode[];
+const FAULT_SIZES = ['2M', '64K', '4K'] as const satisfies readonly FaultSize[];
+const KERNELS = Object.keys(KERNEL_PROFILES) as KernelProfileName[];
+
+interface CompareFlags {
+  readonly capture?: string;
+  readonly pid?: number;
+  readonly live?: true;
+  readonly fault: FaultSize;
+  readonly iommu: IommuMode;
+  readonly strategies: readonly MapStrategyName[];
+  readonly kernel: KernelProfileName;
+  readonly seed: number;
+  readonly json?: true;
+}
+
+/** `gpusvm compare`: which mapping scheme should my driver use on this memory? */
+export function compareCommand(): Command {
+  return new Command('compare')
+    .description(
+      'Fault a memory layout in from a simulated GPU, bring it back and tear it down, once per DMA mapping scheme, and compare.',
+    )
+    .exitOverride()
+    .option('--capture <file>', 'memory layout written by gpusvm capture')
+    .option('--pid <pid>', 'read the layout of this process now', integer('a pid', 1, 4_194_304))
+    .option('--live', 'start a small process and read its layout')
+    .option(
+      '--fault <size>',
+      `pieces in which the GPU faults: ${FAULT_SIZES.join(', ')}`,
+      oneOf('a fault size', FAULT_SIZES),
+      '2M',
+    )
+    .option(
+      '--iommu <mode>',
+      `DMA mode: ${IOMMU_MODES.join(', ')}`,
+      oneOf('an IOMMU mode', IOMMU_MODES),
+      'strict',
+    )
+    .option(
+      '--strategies <list>',
+      `schemes, comma separated (default: all of ${MAP_STRATEGIES.join(', ')})`,
+      listOf('strategy', MAP_STRATEGIES),
+      MAP_STRATEGIES,
+    )
+    .option(
+      '--kernel <profile>',
+      `kernel to model: ${KERNELS.join(', ')}`,
+      oneOf('a kernel', KERNELS),
+      'linux-7.3',
+    )
+    .option('--seed <n>', 'seed of the simulation', integer('a seed', 0, 0x7fff_ffff), 1)
+    .option('--json', 'print the result as JSON')
+    .action(async (flags: CompareFlags) => {
+      const { name, capture } = await input(flags);
+      const progress = terminalProgress();
+      const result = compare(name, capture, flags, (strategy) => progress.step(`comparing: ${strategy}`));
+      progress.clear();
+      process.stdout.write(flags.json === true ? comparisonJson(result) : comparisonText(result));
+    });
+}
+
+/** The memory that the flags name: exactly one source. */
+async function input(flags: CompareFlags): Promise<{ name: string; capture: Capture }> {
+  const sources = [flags.capture, flags.pid, flags.live].filter((source) => source !== undefined);
+  if (sources.length !== 1) {
+    throw new UserError('say which memory to compare on: exactly one of --capture FILE, --pid N and --live');
+  }
+  if (flags.capture !== undefined)
+    return { name: basename(flags.capture), capture: loadCapture(flags.capture) };
+  if (flags.pid !== undefined)
+    return { name: `process ${flags.pid}`, capture: readProcess(flags.pid).capture };
+  return { name: 'a process of ours', capture: await captureOwnProcess() };
+}
+
+/** Start a process, capture it, end it. */
+export async function captureOwnProcess(): Promise<Capture> {
+  const live = await startLiveProcess();
+  try {
+    return readProcess(live.pid).capture;
+  } finally {
+    await live.stop();
+  }
+}

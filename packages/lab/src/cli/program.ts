@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { captureCommand } from './capture-command.ts';
+import { compareCommand } from './compare-command.ts';
+import { demoCommand } from './demo-command.ts';
+
+/** The `gpusvm` command with its subcommands; errors come as exceptions. */
+export function program(): Command {
+  return new Command('gpusvm')
+    .description(
+      'Linux GPU shared virtual memory, from IOVA to GPU page table, that you can run and measure.',
+    )
+    .version(version())
+    .showHelpAfterError('(gpusvm --help shows what there is)')
+    .exitOverride()
+    .addCommand(captureCommand())
+    .addCommand(compareCommand())
+    .addCommand(demoCommand());
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return (manifest as { version: string }).version;
+}

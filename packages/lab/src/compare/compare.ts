@@ -1,0 +1,35 @@
+import type { MapStrategyName } from '@gpusvm/drm-pagemap';
+import type { Capture } from '../capture/capture.ts';
+import { summarize } from './memory-summary.ts';
+import { participants } from './participants.ts';
+import type { CompareOptions, Comparison } from './result.ts';
+import { runStrategy } from './run-strategy.ts';
+import { answer } from './verdict.ts';
+
+/**
+ * Which mapping scheme should a driver use on this memory? Runs every scheme on a machine of its own.
+ *
+ * @param name - what the memory is called in reports.
+ * @param capture - the memory layout.
+ * @param options - schemes, IOMMU mode, fault size, kernel, seed. Equal input gives an equal result.
+ * @param onStrategy - told before each scheme starts.
+ */
+export function compare(
+  name: string,
+  capture: Capture,
+  options: CompareOptions,
+  onStrategy: (strategy: MapStrategyName) => void = () => {},
+): Comparison {
+  const { strategies, iommu, fault, kernel, seed } = options;
+  const taking = participants(capture);
+  const results = strategies.map((strategy) => {
+    onStrategy(strategy);
+    return runStrategy(capture, taking, { strategy, iommu, fault, kernel, seed });
+  });
+  return {
+    options: { strategies: [...strategies], iommu, fault, kernel, seed },
+    memory: { ...summarize(name, capture), skipped: taking.skipped },
+    results,
+    answer: answer(results),
+  };
+}

@@ -1,0 +1,147 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { shippedCaptures } from '../../src/capture/shipped.ts';
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'gpusvm-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function gpusvm(...args: string[]): { code: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  return { code: status, out: stdout, err: stderr };
+}
+
+const sparse = shippedCaptures().find(({ name }) => name === 'sparse')!.file;
+
+/** What bad input gets: at most two lines on standard error, exit code 2, nothing printed, nothing written. */
+function refusal(...args: string[]): {
+  code: number | null;
+  out: string;
+  lines: number;
+  wrote: string[];
+  err: string;
+} {
+  const before = readdirSync(folder);
+  const { code, out, err } = gpusvm(...args);
+  const wrote = readdirSync(folder).filter((file) => !before.includes(file));
+  return { code, out, lines: err.trim().split('\n').length, wrote, err };
+}
+
+/** A refusal with this sentence. */
+function refused(sentence: RegExp): object {
+  return {
+    code: 2,
+    out: '',
+    lines: expect.toSatisfy((n: number) => n <= 2),
+    wrote: [],
+    err: expect.stringMatching(sentence),
+  };
+}
+
+describe('gpusvm', () => {
+  it('explains itself and every command with --help', () => {
+    expect(gpusvm('--help').out).toMatch(/capture[\s\S]*compare[\s\S]*demo/);
+    for (const command of ['capture', 'compare', 'demo']) {
+      const { code, out } = gpusvm(command, '--help');
+      expect(code).toBe(0);
+      expect(out).toContain(`Usage: gpusvm ${command}`);
+    }
+  });
+
+  it('refuses a command that does not exist', () => {
+    expect(refusal('compair')).toEqual(refused(/unknown command 'compair'/));
+  });
+});
+
+describe('gpusvm compare', () => {
+  it('refuses a strategy that does not exist and lists those that do', () => {
+    expect(refusal('compare', '--capture', sparse, '--strategies', 'map-page,iova-magic')).toEqual(
+      refused(/strategy is one of map-page, iova-dummy-fill, .*, not 'iova-magic'/),
+    );
+  });
+
+  it('refuses a strategy named twice', () => {
+    expect(refusal('compare', '--capture', sparse, '--strategies', 'map-page,map-page')).toEqual(
+      refused(/names a strategy twice/),
+    );
+  });
+
+  it('refuses an IOMMU mode, a fault size, a kernel and a seed that do not exist', () => {
+    expect(refusal('compare', '--capture', sparse, '--iommu', 'on')).toEqual(
+      refused(/none, strict, lazy, swiotlb, not 'on'/),
+    );
+    expect(refusal('compare', '--capture', sparse, '--fault', '1G')).toEqual(
+      refused(/2M, 64K, 4K, not '1G'/),
+    );
+    expect(refusal('compare', '--capture', sparse, '--kernel', 'linux-5.0')).toEqual(
+      refused(/linux-7.3.*not 'linux-5.0'/),
+    );
+    expect(refusal('compare', '--capture', sparse, '--seed', '1.5')).toEqual(
+      refused(/whole number from 0 to 2147483647, not '1.5'/),
+    );
+  });
+
+  it('wants exactly one memory', () => {
+    expect(refusal('compare')).toEqual(refused(/exactly one of --capture FILE, --pid N and --live/));
+    expect(refusal('compare', '--live', '--capture', sparse)).toEqual(refused(/exactly one of/));
+  });
+
+  it('refuses a file that is not there, a folder, a truncated and a corrupt capture', () => {
+    expect(refusal('compare', '--capture', 'missing.gsvm')).toEqual(refused(/missing\.gsvm/));
+    expect(refusal('compare', '--capture', '.')).toEqual(refused(/\./));
+    const bytes = readFileSync(sparse);
+    writeFileSync(join(folder, 'short.gsvm'), bytes.subarray(0, bytes.length >> 1));
+    expect(refusal('compare', '--capture', 'short.gsvm')).toEqual(refused(/short\.gsvm/));
+    bytes[bytes.length >> 1]! ^= 0x40;
+    writeFileSync(join(folder, 'bad.gsvm'), bytes);
+    expect(refusal('compare', '--capture', 'bad.gsvm')).toEqual(refused(/bad\.gsvm/));
+  });
+
+  it.runIf(process.platform === 'linux')('refuses a process that does not exist', () => {
+    expect(refusal('compare', '--pid', '4194304')).toEqual(refused(/process 4194304/));
+    expect(refusal('compare', '--pid', '0')).toEqual(refused(/a pid is a whole number from 1/));
+  });
+
+  it('prints a table and one sentence for a capture', () => {
+    const { code, out, err } = gpusvm('compare', '--capture', sparse);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/iova-packed/);
+    expect(out.trim().split('\n').at(-1)).toMatch(/^Use iova-.*\.$/);
+  });
+
+  it('prints the same JSON bytes twice', () => {
+    const args = ['compare', '--capture', sparse, '--strategies', 'map-page,iova-packed', '--json'];
+    const first = gpusvm(...args);
+    expect(first.code).toBe(0);
+    expect(gpusvm(...args).out).toBe(first.out);
+    expect(JSON.parse(first.out).results).toHaveLength(2);
+  });
+});
+
+describe.runIf(process.platform === 'linux')('gpusvm capture', () => {
+  it('writes a capture of a live process that compare reads, and no path of it', () => {
+    const { code, out } = gpusvm('capture', '--pid', String(process.pid), '-o', 'self.gsvm', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out).memory.pages).toBeGreaterThan(1000);
+    const compared = gpusvm('compare', '--capture', 'self.gsvm', '--strategies', 'iova-packed', '--json');
+    expect(compared.code).toBe(0);
+    expect(JSON.parse(compared.out).results[0].data.mismatches).toBe(0);
+  });
+
+  it('refuses a process that does not exist and writes nothing', () => {
+    expect(refusal('capture', '--pid', '4194304', '-o', 'none.gsvm')).toEqual(refused(/process 4194304/));
+  });
+
+  it('refuses a file that cannot be written', () => {
+    expect(refusal('capture', '--pid', String(process.pid), '-o', 'no/such/folder.gsvm')).toEqual(
+      refused(/no\/such\/folder\.gsvm/),
+    );
+  });
+});

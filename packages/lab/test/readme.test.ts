@@ -1,0 +1,21 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { expect, it, vi } from 'vitest';
+
+it('runs the example of the README', async () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const code = /```ts\n([\s\S]*?)```/.exec(readme)?.[1];
+  if (code === undefined) throw new Error('the README has no example');
+  const file = new URL('./readme-example.generated.ts', import.meta.url);
+  const lines: string[] = [];
+  const log = vi
+    .spyOn(console, 'log')
+    .mockImplementation((...words: unknown[]) => void lines.push(words.join(' ')));
+  writeFileSync(file, code);
+  try {
+    await import(/* @vite-ignore */ file.href);
+  } finally {
+    log.mockRestore();
+    rmSync(file);
+  }
+  expect(lines).toEqual(['iova-packed is clean', 'iova-holes-one-destroy leaks', 'Use iova-packed']);
+});
