@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, it, vi } from 'vitest';
 
-it('runs the example of the README', async () => {
+it('runs the example of the README', { timeout: 60_000 }, async () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
   const code = /```ts\n([\s\S]*?)```/.exec(readme)?.[1];
   if (code === undefined) throw new Error('the README has no example');

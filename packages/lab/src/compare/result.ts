@@ -37,6 +37,8 @@ export interface StrategyResult {
   readonly gpuFaults: number;
   /** Pages that GPU faults made accessible, holes that were filled included. */
   readonly pagesFaultedIn: number;
+  /** Pages mapped for DMA, summed over all mapping calls, there and back. */
+  readonly dmaMappedPages: number;
   /** dma_iova_link calls, or dma_map_page calls of the classic path. */
   readonly linkCalls: number;
   readonly mapPageCalls: number;

@@ -35,6 +35,7 @@ export function runStrategy(
     strategy: options.strategy,
     gpuFaults: all('xe.svm_pagefault_count'),
     pagesFaultedIn: faultIn('gpusvm.pagesMapped'),
+    dmaMappedPages: exposure.askedPages,
     linkCalls: all('dma.callLink'),
     mapPageCalls: all('dma.callMap'),
     walks: all('dma.walk'),

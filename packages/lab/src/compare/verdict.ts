@@ -17,13 +17,16 @@ export function answer(results: readonly StrategyResult[]): string {
   const parts = [
     equal.length > 0 && equal.length === rest.length
       ? `On this memory ${join([best, ...equal].map((r) => r.strategy))} cost the same, ${us(best.time.dmaUs)} of mapping work per 2 MiB: take the simplest`
-      : `Use ${join([best, ...equal].map((r) => r.strategy))}: ${us(best.time.dmaUs)} of mapping work per 2 MiB`,
+      : `Use ${join(
+          [best, ...equal].map((r) => r.strategy),
+          'or',
+        )}: ${us(best.time.dmaUs)} of mapping work per 2 MiB`,
   ];
   if (slower !== undefined) parts.push(`${ratio(slower, best)} less than ${slower.strategy}`);
   if (wrong.length > 0) parts.push(`and do not use ${join(wrong.map(describeWrong))}`);
   const exposing = results.filter((r) => isRight(r) && (r.exposedPages ?? 0) > 0);
-  if (exposing.length > 0) parts.push(join(exposing.map(describeExposing)));
-  return `${parts.join(', ')}.`;
+  const note = exposing.length > 0 ? `; ${join(exposing.map(describeExposing))}` : '';
+  return `${parts.join(', ')}${note}.`;
 }
 
 function cheapest(results: readonly StrategyResult[]): StrategyResult | undefined {
@@ -44,7 +47,7 @@ function describeWrong(result: StrategyResult): string {
   } else if (result.left.length > 0) {
     reasons.push(`leaves ${result.left.map((item) => count(item.count, item.kind)).join(', ')} behind`);
   }
-  if (result.data.mismatches > 0) reasons.push(`ends with ${count(result.data.mismatches, 'wrong page')}`);
+  if (result.data.mismatches > 0) reasons.push(`fails ${count(result.data.mismatches, 'content check')}`);
   if (reasons.length === 0 && result.warnings > 0)
     reasons.push(`raises ${count(result.warnings, 'kernel warning')}`);
   if (reasons.length === 0) return describeExposing(result);
@@ -67,7 +70,7 @@ function count(n: number, what: string): string {
   return `${n.toLocaleString('en-US')} ${what}${n === 1 ? '' : 's'}`;
 }
 
-function join(words: readonly string[]): string {
+function join(words: readonly string[], last = 'and'): string {
   if (words.length <= 1) return words[0] ?? '';
-  return `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
+  return `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1)}`;
 }

@@ -6,6 +6,7 @@ export function result(more: Partial<StrategyResult>): StrategyResult {
     strategy: 'iova-packed',
     gpuFaults: 1,
     pagesFaultedIn: 512,
+    dmaMappedPages: 512,
     linkCalls: 512,
     mapPageCalls: 0,
     walks: 513,
