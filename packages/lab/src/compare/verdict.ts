@@ -7,12 +7,13 @@ export function isRight(result: StrategyResult): boolean {
 
 /** One plain sentence that answers: which mapping scheme should my driver use on this memory? */
 export function answer(results: readonly StrategyResult[]): string {
-  const right = results.filter((r) => isRight(r) && (r.exposedPages === null || r.exposedPages === 0));
+  if (results.every((r) => r.exposedPages === null)) return untranslated(results);
+  const right = results.filter((r) => isRight(r) && r.exposedPages === 0);
   const wrong = results.filter((r) => !isRight(r));
   const best = cheapest(right);
   if (best === undefined) return noneIsRight(results);
   const rest = right.filter((r) => r !== best);
-  const equal = rest.filter((r) => r.time.dmaUs < best.time.dmaUs * 1.01);
+  const equal = rest.filter((r) => r.time.dmaUs <= best.time.dmaUs * 1.01);
   const slower = rest.filter((r) => !equal.includes(r)).sort((a, b) => b.time.dmaUs - a.time.dmaUs)[0];
   const parts = [
     equal.length > 0 && equal.length === rest.length
@@ -27,6 +28,18 @@ export function answer(results: readonly StrategyResult[]): string {
   const exposing = results.filter((r) => isRight(r) && (r.exposedPages ?? 0) > 0);
   const note = exposing.length > 0 ? `; ${join(exposing.map(describeExposing))}` : '';
   return `${parts.join(', ')}${note}.`;
+}
+
+/** Without translation there is no IOVA to reserve, and every scheme falls back to dma_map_page. */
+function untranslated(results: readonly StrategyResult[]): string {
+  const same = 'Nothing translates here, so every scheme is dma_map_page and the choice makes no difference';
+  const wrong = results.find((r) => !isRight(r));
+  if (wrong === undefined) return `${same}.`;
+  const bounced = wrong.bouncedPages > 0 && wrong.data.mismatches > 0;
+  const why = bounced
+    ? `: each fails ${count(wrong.data.mismatches, 'content check')}, because what the GPU writes to memory that is mapped without migration stays in the bounce buffer until the mapping ends (drm_gpusvm refuses no such device)`
+    : `: ${describeWrong(wrong)}`;
+  return `${same}${why}.`;
 }
 
 function cheapest(results: readonly StrategyResult[]): StrategyResult | undefined {

@@ -41,6 +41,20 @@ describe('answer', () => {
     );
   });
 
+  it('says that the choice makes no difference where nothing translates', () => {
+    const direct = { exposedPages: null, linkCalls: 0, time: { dmaUs: 0, faultUs: 900 } };
+    expect(answer([result(direct), result({ ...direct, strategy: 'map-page' })])).toMatch(
+      /choice makes no difference\.$/,
+    );
+  });
+
+  it('explains wrong data behind a bounce buffer', () => {
+    const data = { pagesChecked: 9, mismatches: 2, firstMismatch: 'x' };
+    expect(answer([result({ exposedPages: null, bouncedPages: 5, data })])).toMatch(
+      /2 content checks, because .* bounce/,
+    );
+  });
+
   it('says so when none is right', () => {
     expect(answer([leaky])).toMatch(/^None of iova-holes-one-destroy is right on this memory/);
   });
