@@ -1,4 +1,4 @@
-import { EBUSY, EFAULT, ENOMEM, EPERM, type Errno, type Task } from '@gpusvm/kernel';
+import { EBUSY, EFAULT, ENOMEM, EPERM, type Errno, type KernelProfileName, type Task } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import {
   HMM_PFN_DMA_MAPPED,
@@ -70,7 +70,7 @@ function word(flags: number): string {
   return ((flags & HMM_PFN_WRITE) !== 0 ? 'W' : 'R') + (hmmPfnToMapOrder(flags) === 9 ? '9' : '');
 }
 
-function check(body: (w: Reader) => Task<void>, profile: 'linux-6.12' | 'linux-7.3' = 'linux-7.3'): void {
+function check(body: (w: Reader) => Task<void>, profile: KernelProfileName = 'linux-7.3'): void {
   const w = new Reader({ profile });
   w.run(
     (function* () {
@@ -254,6 +254,8 @@ describe('requests, faults and retries', () => {
   test('a fault covers everything from the first page that needs it to the end of the PMD part', () => {
     check(function* (w) {
       yield* w.map(P + 500, 24, RW);
+      // A page table exists; of an empty PMD the whole part would be faulted.
+      yield* w.mm.cpuRead(P + 511);
       const range = { ...(yield* w.range(P + 500, 20, 0)), pfnFlagsMask: 3 };
       range.pfns.flags[2] = READ;
       range.pfns.flags[12] = 0;
@@ -264,7 +266,8 @@ describe('requests, faults and retries', () => {
 
   test('request bits count through the mask only, and sticky bits survive', () => {
     check(function* (w) {
-      yield* w.map(P, 3, RW);
+      yield* w.map(P, 4, RW);
+      yield* w.mm.cpuRead(P + 3);
       const range = yield* w.range(P, 3, 0);
       range.pfns.flags.fill(WRITE | HMM_PFN_DMA_MAPPED);
       expect(yield* w.once(range)).toBe(0);

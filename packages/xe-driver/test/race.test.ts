@@ -1,6 +1,7 @@
 import { EFAULT, EINVAL, EIO, ENOENT, EPERM, type Errno, random, type Task } from '@gpusvm/kernel';
+import { Mm } from '@gpusvm/hmm';
 import { expect, test } from 'vitest';
-import { evictVram } from '../src/index.ts';
+import { evictVram, XeVm } from '../src/index.ts';
 import { mustBe, BASE, cpuTag, noStaleTranslation, gpuTag, type Rig, rig, teardown } from './rig.ts';
 
 const SEEDS = 200;
@@ -184,4 +185,59 @@ test('the process exits while the GPU faults', () => {
       expect(r.machine.run(r.xe.gpu.gpuRead(r.vm, BASE))).toBeLessThan(0);
     },
   );
+});
+
+/** Write three 64K blocks, one page each, again and again. */
+function* gpuWriter(r: Rig, vm: XeVm, mark: number): Task<void> {
+  for (let n = 1; n <= 2; n++) {
+    for (const offset of [2, 18, 34]) {
+      mustBe(
+        yield* r.xe.gpu.gpuWrite(vm, BASE + offset, mark + n * 100 + offset),
+        0,
+        `write ${n} to page ${offset}`,
+      );
+    }
+  }
+}
+
+test('two address spaces fault at once into device memory for one block: each has its own data', () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const xe = { chunkPages: [16, 1], tlbSlots: 2, eus: 1, engines: 3 };
+    const r = rig({ memoryPages: 1024, vramPages: 16, xe, seed, strategy: random() });
+    const mm = new Mm(r.machine, r.folios, { name: 'other' });
+    const vm = r.machine.run(XeVm.create(r.xe, mm));
+    if (typeof vm === 'number') throw new Error('no VM');
+    for (const [space, mirror] of [
+      [r.mm, r.vm],
+      [mm, vm],
+    ] as const) {
+      r.machine.run(
+        (function* (): Task<void> {
+          yield* space.mmap(BASE, 48, { read: true, write: true });
+          for (let page = BASE; page < BASE + 48; page++) yield* space.cpuWrite(page, cpuTag(page));
+          yield* mirror.bindMirror(BASE, 48);
+        })(),
+      );
+    }
+    r.machine.spawn(gpuWriter(r, r.vm, 10_000), 'first');
+    r.machine.spawn(gpuWriter(r, vm, 20_000), 'second');
+    r.machine.drain();
+    noStaleTranslation(r);
+    r.machine.run(
+      (function* (): Task<void> {
+        for (const offset of [2, 18, 34]) {
+          mustBe(yield* r.mm.cpuRead(BASE + offset), 10_200 + offset, `first, page ${offset}`);
+          mustBe(yield* mm.cpuRead(BASE + offset), 20_200 + offset, `second, page ${offset}`);
+          mustBe(
+            yield* mm.cpuRead(BASE + offset + 1),
+            cpuTag(BASE + offset + 1),
+            `neighbour of page ${offset}`,
+          );
+        }
+        yield* vm.close();
+        yield* mm.exit();
+      })(),
+    );
+    expect(teardown(r)).toEqual([]);
+  }
 });

@@ -220,6 +220,7 @@ export class Dmirror {
     let moved = 0;
     const err = yield* this.#migrate(page, pages, (args) => {
       this.#copyToRam(args.src, args.dst, args.npages);
+      this.#forget(args.startPage, args.npages);
       return () => {
         for (let i = 0; i < args.npages; i++) {
           const both = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
@@ -344,6 +345,21 @@ export class Dmirror {
     }
   }
 
+  /** The own MIGRATE event was ignored, so the mirror has to be cleared by the migration itself. */
+  #forget(startPage: number, pages: number): void {
+    for (let i = 0; i < pages; i++) this.mirror.delete(startPage + i);
+  }
+
+  /** Mirror entries that the CPU page table does not back: stale device mappings. */
+  stale(): string[] {
+    const out: string[] = [];
+    for (const [page, { pfn, write }] of this.mirror) {
+      const backed = this.mm.pfnAt(page) === pfn && (!write || this.mm.isWritable(page));
+      if (!backed) out.push(`page ${page} -> pfn ${pfn}, but the CPU has ${this.mm.entryKind(page)}`);
+    }
+    return out;
+  }
+
   *#migrateToRam(vmf: VmFault): Task<number> {
     const pages = vmf.pmd ? 512 : 1;
     const startPage = vmf.pmd ? Math.floor(vmf.page / 512) * 512 : vmf.page;
@@ -361,6 +377,7 @@ export class Dmirror {
     const err = yield* migrateVmaSetup(args);
     if (err !== 0) throw new Error(`setup in migrate_to_ram gave ${err}`);
     this.#copyToRam(args.src, args.dst, args.npages);
+    this.#forget(startPage, pages);
     const collected = args.cpages > 0;
     const got = args.dst.flags.some((f) => (f & MIGRATE_PFN_VALID) !== 0);
     yield* migrateVmaPages(args);
@@ -404,8 +421,8 @@ export class Dmirror {
       pfn = basePfn + this.#nextLarge;
       this.#nextLarge += 512;
     }
-    zoneDevicePageInit(this.folios, pfn!, this.pagemap, order, this);
-    return pfn!;
+    zoneDevicePageInit(this.folios, pfn, this.pagemap, order, this);
+    return pfn;
   }
 
   #folioFree(head: Pfn): void {

@@ -1,6 +1,6 @@
 import { TagMemory } from '@gpusvm/dma-iova';
 import { type KernelProfileName, Machine, type MachineOptions, type Task } from '@gpusvm/kernel';
-import { FolioTable, Mm, type MmuNotifierEvent } from '../../src/index.ts';
+import { FolioTable, Mm } from '../../src/index.ts';
 
 /** First page of the 2 MiB block with this number; block 0 is never used. */
 export const block = (n: number): number => n * 512;
@@ -61,10 +61,6 @@ export function* withMmapRead<T>(mm: Mm, body: () => Task<T>): Task<T> {
 export const MEASURED: readonly KernelProfileName[] = ['linux-6.12', 'linux-7.3'];
 
 /** An invalidation in a word: `UNMAP 512..1024`. */
-export function eventName(e: {
-  event: MmuNotifierEvent | string;
-  startPage: number;
-  endPage: number;
-}): string {
+export function eventName(e: { event: string; startPage: number; endPage: number }): string {
   return `${e.event} ${e.startPage}..${e.endPage}`;
 }

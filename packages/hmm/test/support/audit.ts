@@ -1,0 +1,58 @@
+import { FOLIO_CACHED, FOLIO_HEAD } from '../../src/folio-flags.ts';
+import { PTE_DEVICE, PTE_KIND, PTE_MIGRATION, PTE_PRESENT } from '../../src/pte.ts';
+import type { FolioTable } from '../../src/index.ts';
+
+/**
+ * Naive recount of what page tables own: for every live folio the map count is the number of entries, the reference
+ * count is that plus the page cache's, and the reverse mapping finds every entry. Returns what does not add up.
+ */
+export function audit(folios: FolioTable): string[] {
+  const wrong: string[] = [];
+  const maps = new Map<number, number>();
+  const own = (mmId: number, page: number, pfn: number): void => {
+    const head = folios.head(pfn);
+    maps.set(head, (maps.get(head) ?? 0) + 1);
+    const base = page - (pfn - head);
+    if (!folios.rmap.places(head).some((p) => p.mm.id === mmId && p.base === base)) {
+      wrong.push(`pfn ${pfn} at page ${page} is not in the reverse map`);
+    }
+  };
+  for (const mm of folios.mms.all()) {
+    const { pageTable } = mm;
+    for (
+      let node = pageTable.next(0, 2 ** 40);
+      node !== null;
+      node = pageTable.next(node.index + 1, 2 ** 40)
+    ) {
+      const entries = node.huge === 0 ? node.bits : [node.huge];
+      let used = 0;
+      entries.forEach((bits: number, slot: number) => {
+        const kind = bits & PTE_KIND;
+        if (kind !== 0) used++;
+        const pfn = node.huge === 0 ? node.pfn[slot]! : node.hugePfn;
+        if (kind === PTE_PRESENT || kind === PTE_DEVICE) own(mm.id, node.startPage + slot, pfn);
+        if (kind === PTE_MIGRATION && !folios.isLocked(folios.head(pfn)))
+          wrong.push(`stale migration entry of ${pfn}`);
+      });
+      if (node.huge === 0 && used !== node.used)
+        wrong.push(`node at ${node.startPage} counts ${node.used}, has ${used}`);
+      for (let slot = 0; slot < entries.length; slot++) {
+        const vma = mm.vmaLookup(node.startPage + slot);
+        if ((entries[slot]! & PTE_KIND) !== 0 && vma === null)
+          wrong.push(`page ${node.startPage + slot} has no VMA`);
+      }
+    }
+  }
+  for (let pfn = 0; pfn < folios.totalPages; pfn++) {
+    if ((folios.flags[pfn]! & FOLIO_HEAD) === 0) continue;
+    const mapped = maps.get(pfn) ?? 0;
+    const cached = (folios.flags[pfn]! & FOLIO_CACHED) === 0 ? 0 : 1;
+    if (folios.mapcount(pfn) !== mapped)
+      wrong.push(`pfn ${pfn} has map count ${folios.mapcount(pfn)}, not ${mapped}`);
+    if (folios.refcount(pfn) !== mapped + cached) {
+      wrong.push(`pfn ${pfn} has ${folios.refcount(pfn)} references, not ${mapped + cached}`);
+    }
+    if (folios.isLocked(pfn)) wrong.push(`pfn ${pfn} is locked`);
+  }
+  return wrong;
+}
