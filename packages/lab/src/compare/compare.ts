@@ -2,6 +2,7 @@ import type { MapStrategyName } from '@gpusvm/drm-pagemap';
 import type { Capture } from '../capture/capture.ts';
 import { summarize } from './memory-summary.ts';
 import { participants } from './participants.ts';
+import { placeRuns } from './placement.ts';
 import type { CompareOptions, Comparison } from './result.ts';
 import { runStrategy } from './run-strategy.ts';
 import { answer } from './verdict.ts';
@@ -22,9 +23,10 @@ export function compare(
 ): Comparison {
   const { strategies, iommu, fault, kernel, seed } = options;
   const taking = participants(capture);
+  const placement = placeRuns(capture);
   const results = strategies.map((strategy) => {
     onStrategy(strategy);
-    return runStrategy(capture, taking, { strategy, iommu, fault, kernel, seed });
+    return runStrategy(capture, taking, placement, { strategy, iommu, fault, kernel, seed });
   });
   return {
     options: { strategies: [...strategies], iommu, fault, kernel, seed },

@@ -3,6 +3,7 @@ import type { Capture } from '../capture/capture.ts';
 import { type Counts, dmaTimeNs } from '../cost-model/dma-time.ts';
 import { faultTimeNs } from '../cost-model/fault-time.ts';
 import type { Participants } from './participants.ts';
+import type { Placement } from './placement.ts';
 import type { ModelledTime, StrategyResult } from './result.ts';
 import { simulate, type SimulationOptions } from './simulation.ts';
 import { cpuPass, DataChecker, gpuPass, tearDown } from './workload.ts';
@@ -17,9 +18,10 @@ const TRANSLATIONS = 'io page table leaf';
 export function runStrategy(
   capture: Capture,
   taking: Participants,
+  placement: Placement,
   options: SimulationOptions,
 ): StrategyResult {
-  const simulation = simulate(capture, taking, options);
+  const simulation = simulate(capture, taking, placement, options);
   const { machine, device, exposure } = simulation;
   const checker = new DataChecker();
   machine.counters.reset();

@@ -1,13 +1,13 @@
 import { DmaDevice, type IommuMode, TagMemory } from '@gpusvm/dma-iova';
 import { mapStrategy, type MapStrategyName } from '@gpusvm/drm-pagemap';
 import { FolioTable, Mm } from '@gpusvm/hmm';
-import { errnoName, type KernelProfileName, Machine, type Task } from '@gpusvm/kernel';
+import { alignDown, alignUp, errnoName, type KernelProfileName, Machine, type Task } from '@gpusvm/kernel';
 import { XeDevice, XeVm } from '@gpusvm/xe-driver';
 import type { Capture } from '../capture/capture.ts';
 import { type Exposure, watchExposure } from './exposure.ts';
 import { loadProcess, ramPagesFor } from './load-process.ts';
 import type { Participants } from './participants.ts';
-import { placeRuns } from './placement.ts';
+import type { Placement } from './placement.ts';
 import type { FaultSize } from './result.ts';
 
 /** Range sizes in pages that the driver may choose, by the size of the faults that the user asked for. */
@@ -47,10 +47,10 @@ export interface Simulation {
 export function simulate(
   capture: Capture,
   participants: Participants,
+  placement: Placement,
   options: SimulationOptions,
 ): Simulation {
   const machine = new Machine({ seed: options.seed, profile: options.kernel });
-  const placement = placeRuns(capture);
   const ranges = coveredPages(participants, CHUNK_PAGES[options.fault][0]!);
   const memory = new TagMemory(machine, { pages: ramPagesFor(placement, ranges) });
   const device = new DmaDevice(machine, memory, { name: 'gpu', iommu: options.iommu });
@@ -83,15 +83,18 @@ export function simulate(
   return { machine, device, mm, xe, vm, participants, exposure };
 }
 
-/** Pages of the aligned pieces of `chunk` pages that hold a participating page: what faults can bring in. */
+/**
+ * Pages of the aligned pieces of `chunk` pages that hold a participating page, cut to their mapping: what faults can
+ * bring in, since a range never leaves its mapping.
+ */
 function coveredPages({ stretches }: Participants, chunk: number): number {
   let covered = 0;
-  let lastChunk = -1;
-  for (const { startPage, pages } of stretches) {
-    const first = Math.floor(startPage / chunk);
-    const last = Math.floor((startPage + pages - 1) / chunk);
-    covered += (last - Math.max(first, lastChunk + 1) + 1) * chunk;
-    lastChunk = last;
+  let coveredTo = 0;
+  for (const { vma, startPage, pages } of stretches) {
+    const from = Math.max(alignDown(startPage, chunk), vma.startPage, coveredTo);
+    const to = Math.min(alignUp(startPage + pages, chunk), vma.endPage);
+    if (to > from) covered += to - from;
+    coveredTo = Math.max(coveredTo, to);
   }
   return covered;
 }
