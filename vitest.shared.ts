@@ -8,6 +8,8 @@ export const sharedConfig: ViteUserConfig = {
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
+    // A slow machine is no failure: only a hang is.
+    testTimeout: 120_000,
     include: ['test/**/*.test.ts'],
     environment: 'node',
     // Two workers: `npm test` runs the packages beside one another already.
