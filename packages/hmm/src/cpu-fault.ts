@@ -139,7 +139,7 @@ function* copyOnWritePmd(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<nu
  *
  * @returns 0, also when the entry has changed meanwhile, or VM_FAULT_OOM.
  */
-export function copyPage(mm: Mm, node: PmdNode, slot: number): number {
+function copyPage(mm: Mm, node: PmdNode, slot: number): number {
   const bits = node.bits[slot]!;
   const kind = bits & PTE_KIND;
   if ((kind !== PTE_PRESENT && kind !== PTE_ZERO) || (bits & PTE_WRITE) !== 0) return 0;

@@ -22,6 +22,7 @@ import {
   FOLIO_WAITERS,
 } from './folio-flags.ts';
 import { liveFolios } from './folio-ledger.ts';
+import { grown32, grown8 } from './grown-array.ts';
 import type { Mm } from './mm.ts';
 import { MmRegistry } from './mm-registry.ts';
 import { PageCache } from './page-cache.ts';
@@ -296,16 +297,4 @@ export class FolioTable {
     const why = maps !== 0 ? `mapped ${maps} times` : this.isLocked(head) ? 'locked' : 'in the page cache';
     throw new Error(`pfn ${head} freed while ${why}`);
   }
-}
-
-function grown32(from: Int32Array, pages: number): Int32Array {
-  const to = new Int32Array(pages);
-  to.set(from);
-  return to;
-}
-
-function grown8(from: Uint8Array, pages: number): Uint8Array {
-  const to = new Uint8Array(pages);
-  to.set(from);
-  return to;
 }

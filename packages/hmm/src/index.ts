@@ -1,5 +1,5 @@
 export type { HmmCounterName } from './counters.ts';
-export { copyPage, handleMmFault } from './cpu-fault.ts';
+export { handleMmFault } from './cpu-fault.ts';
 export {
   DevPagemap,
   type DevPagemapOps,

@@ -11,7 +11,10 @@ export interface InstallOptions {
   readonly zero?: boolean;
   /** Not writable although the VMA is, and shared with somebody: the next write copies. */
   readonly readOnly?: boolean;
-  /** Anonymous pages; default true in private VMAs without a file. False puts the pages into the page cache. */
+  /**
+   * Anonymous pages, or pages of the VMA's page cache. By default what a process can have: shared mappings show the
+   * cache, private file mappings show the cache read-only and own copies otherwise.
+   */
   readonly anon?: boolean;
 }
 
@@ -32,7 +35,7 @@ export interface InstallOptions {
  * @param pfn - first page frame.
  * @param pages - length of the run.
  * @param order - order of the folios that hold the pages.
- * @throws RangeError when the run does not lie in one VMA or an entry is taken.
+ * @throws RangeError when the run does not lie in one VMA or in RAM, or an entry is taken.
  */
 export function installRun(
   mm: Mm,
@@ -49,7 +52,10 @@ export function installRun(
     );
   }
   const zero = o.zero === true;
-  const anon = o.anon ?? vma.mapping === null;
+  const anon = o.anon ?? (vma.mapping === null || (!vma.shared && o.readOnly !== true));
+  if (!zero && !(pfn >= 1 && pfn + pages <= mm.folios.ramPages)) {
+    throw new RangeError(`pfns ${pfn}..${pfn + pages - 1} are not RAM`);
+  }
   const bits = entryBits(vma, zero, anon, o.readOnly === true);
   let i = 0;
   while (i < pages) {

@@ -92,16 +92,9 @@ const DEFAULT_CHUNK_PAGES: readonly number[] = [512, 16, 1];
 const DEFAULT_NOTIFIER_PAGES = 131_072;
 
 function settings(o: XeDeviceOptions): XeSettings {
-  const { chunkPages = DEFAULT_CHUNK_PAGES, notifierPages = DEFAULT_NOTIFIER_PAGES } = o;
-  const { compact64k = true, needs64k = false, deviceAtomicsOnSystem = false, patIndex = 0 } = o;
-  return {
-    chunkPages,
-    notifierPages,
-    compact64k,
-    needs64k,
-    deviceAtomicsOnSystem,
-    patIndex,
-  };
+  const { chunkPages = DEFAULT_CHUNK_PAGES, notifierPages = DEFAULT_NOTIFIER_PAGES, patIndex = 0 } = o;
+  const { compact64k = true, needs64k = false, deviceAtomicsOnSystem = false } = o;
+  return { chunkPages, notifierPages, compact64k, needs64k, deviceAtomicsOnSystem, patIndex };
 }
 
 /**
@@ -115,6 +108,7 @@ export class XeDevice {
   readonly device: DmaDevice;
   readonly options: XeSettings;
   readonly behaviour: XeBehaviour;
+  /** How system pages get DMA addresses. */
   readonly strategy: MapStrategy;
   readonly counters: XeCounters;
   readonly trace: XeTrace;

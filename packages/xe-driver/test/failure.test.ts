@@ -1,7 +1,10 @@
 import type { MapStrategyName } from '@gpusvm/drm-pagemap';
 import type { KernelProfileName, Task } from '@gpusvm/kernel';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { mustBe, BASE, initialTag, populate, type Rig, rig, type Shape, teardown } from './rig.ts';
+
+// Many runs a test; a machine that others use as well may need more than the default five seconds.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Case {
   readonly shape: Shape;

@@ -1,8 +1,11 @@
 import { EFAULT, EINVAL, EIO, ENOENT, EPERM, type Errno, random, type Task } from '@gpusvm/kernel';
 import { Mm } from '@gpusvm/hmm';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { evictVram, XeVm } from '../src/index.ts';
 import { mustBe, BASE, cpuTag, noStaleTranslation, gpuTag, type Rig, rig, teardown } from './rig.ts';
+
+// Many runs a test; a machine that others use as well may need more than the default five seconds.
+vi.setConfig({ testTimeout: 120_000 });
 
 const SEEDS = 200;
 const PAGES = 32;

@@ -1,7 +1,7 @@
 import type { IommuMode } from '@gpusvm/dma-iova';
 import { MAP_STRATEGIES, type MapStrategyName } from '@gpusvm/drm-pagemap';
 import type { LiveItem, Task } from '@gpusvm/kernel';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   mustBe,
   BASE,
@@ -15,6 +15,9 @@ import {
   type Shape,
   teardown,
 } from './rig.ts';
+
+// Many runs a test; a machine that others use as well may need more than the default five seconds.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** 2M, some 64K and some 4K chunks. */
 const PAGES = 512 + 5 * 16 + 7;
