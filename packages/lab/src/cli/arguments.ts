@@ -31,3 +31,13 @@ export function listOf<T extends string>(name: string, words: readonly T[]): (te
     return list;
   };
 }
+
+/** Parser of a short text; longer ones do not fit the file. */
+export function shortText(name: string, maxBytes: number): (text: string) => string {
+  return (text) => {
+    const bytes = Buffer.byteLength(text);
+    if (bytes > maxBytes)
+      throw new InvalidArgumentError(`${name} has at most ${maxBytes} bytes, not ${bytes}.`);
+    return text;
+  };
+}

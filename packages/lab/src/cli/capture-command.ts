@@ -1,9 +1,10 @@
 import { Command } from 'commander';
+import { CaptureLimit } from '../capture/capture-check.ts';
 import { saveCapture } from '../capture/capture-file.ts';
 import { describeMemory } from '../report/memory.ts';
 import { readProcess } from '../capture/proc-reader.ts';
 import { summarize } from '../compare/memory-summary.ts';
-import { integer } from './arguments.ts';
+import { integer, shortText } from './arguments.ts';
 
 interface CaptureFlags {
   readonly pid: number;
@@ -30,7 +31,7 @@ export function captureCommand(): Command {
       integer('a seed', 0, 0xffff_ffff),
       1,
     )
-    .option('--note <text>', 'a sentence to store in the file')
+    .option('--note <text>', 'a sentence to store in the file', shortText('a note', CaptureLimit.TEXT_BYTES))
     .option('--json', 'print the summary as JSON')
     .action((flags: CaptureFlags) => {
       const { capture, warnings } = readProcess(flags.pid, {

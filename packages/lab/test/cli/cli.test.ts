@@ -142,6 +142,19 @@ describe.runIf(process.platform === 'linux')('gpusvm capture', () => {
     expect(refusal('capture', '--pid', '4194304', '-o', 'none.gsvm')).toEqual(refused(/process 4194304/));
   });
 
+  it('refuses a note that does not fit and writes nothing', () => {
+    const note = refusal(
+      'capture',
+      '--pid',
+      String(process.pid),
+      '-o',
+      'long.gsvm',
+      '--note',
+      'x'.repeat(5000),
+    );
+    expect(note).toEqual(refused(/a note has at most 4096 bytes, not 5000/));
+  });
+
   it('refuses a file that cannot be written', () => {
     expect(refusal('capture', '--pid', String(process.pid), '-o', 'no/such/folder.gsvm')).toEqual(
       refused(/no\/such\/folder\.gsvm/),
