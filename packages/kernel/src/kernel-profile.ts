@@ -37,15 +37,16 @@ export interface KernelProfile {
     readonly demoteToOrder0: boolean;
     /** Device folios already moved to RAM are never migrated twice (7.3, c4126f1db36e). */
     readonly retiredFolios: boolean;
-    /** How IOVA mappings end: `dma_iova_destroy(offset)` or unlink plus free. */
-    readonly unmapMode: 'destroy' | 'unlink-free';
   };
   readonly gpusvm: {
     /** `drm_gpusvm_range_remove` also unmaps the range's pages (until 7.2). */
     readonly rangeRemoveUnmaps: boolean;
     /** I/O VMAs are refused with -EIO in find_or_insert (7.3). */
     readonly refuseIoVma: boolean;
-    /** Teardown of IOVA mappings: `dma_iova_destroy(state_offset)` (7.2) or unlink plus free (0bc7c196f3ab). */
+    /**
+     * How packed IOVA mappings end, of ranges and of migrations: `dma_iova_destroy(offset)` (7.2) or unlink plus free
+     * (0bc7c196f3ab; for migrations 7.3's destroy is the same).
+     */
     readonly unmapMode: 'destroy' | 'unlink-free';
   };
 }
@@ -60,7 +61,7 @@ const LINUX_7_3: KernelProfile = {
     requireCoherent: true,
   },
   hmm: { deviceThp: true, cpuFaultBusyFolio: 'wait', unlockedFault: true },
-  pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true, unmapMode: 'destroy' },
+  pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true },
   gpusvm: { rangeRemoveUnmaps: false, refuseIoVma: true, unmapMode: 'unlink-free' },
 };
 
@@ -72,7 +73,6 @@ const LINUX_7_2: KernelProfile = {
     toRamOrder: 'finalize-first',
     demoteToOrder0: false,
     retiredFolios: false,
-    unmapMode: 'destroy',
   },
   gpusvm: { rangeRemoveUnmaps: true, refuseIoVma: false, unmapMode: 'destroy' },
 };
