@@ -71,7 +71,7 @@ export class DevPagemap {
     this.ops = ops;
     this.pages = pages;
     this.#folios = folios;
-    this.#data = Array.from({ length: pages }, () => null);
+    this.#data = Array<object | null>(pages).fill(null);
     this.basePfn = folios.appendWindow(this, pages);
   }
 

@@ -171,14 +171,14 @@ export class PageTable {
     const top = Math.floor(index / TOP);
     let table = this.#top.get(top);
     if (table === undefined) {
-      table = { puds: Array.from({ length: PUDS_PER_P4D }, () => null), used: 0 };
+      table = { puds: Array<PudTable | null>(PUDS_PER_P4D).fill(null), used: 0 };
       this.#top.set(top, table);
       this.#sortedTop = [...this.#top.keys()].sort((a, b) => a - b);
     }
     const pudSlot = Math.floor((index - top * TOP) / PMDS_PER_PUD);
     let pud = table.puds[pudSlot]!;
     if (pud === null) {
-      pud = { nodes: Array.from({ length: PMDS_PER_PUD }, () => null), used: 0 };
+      pud = { nodes: Array<PmdNode | null>(PMDS_PER_PUD).fill(null), used: 0 };
       table.puds[pudSlot] = pud;
       table.used++;
     }
