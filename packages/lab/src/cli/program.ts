@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { bugsCommand } from './bugs-command.ts';
 import { captureCommand } from './capture-command.ts';
 import { compareCommand } from './compare-command.ts';
 import { demoCommand } from './demo-command.ts';
@@ -15,6 +16,7 @@ export function program(): Command {
     .exitOverride()
     .addCommand(captureCommand())
     .addCommand(compareCommand())
+    .addCommand(bugsCommand())
     .addCommand(demoCommand());
 }
 

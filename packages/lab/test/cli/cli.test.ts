@@ -51,7 +51,7 @@ function refused(sentence: RegExp): object {
 describe('gpusvm', () => {
   it('explains itself and every command with --help', () => {
     expect(gpusvm('--help').out).toMatch(/capture[\s\S]*compare[\s\S]*demo/);
-    for (const command of ['capture', 'compare', 'demo']) {
+    for (const command of ['capture', 'compare', 'bugs', 'demo']) {
       const { code, out } = gpusvm(command, '--help');
       expect(code).toBe(0);
       expect(out).toContain(`Usage: gpusvm ${command}`);
@@ -125,6 +125,21 @@ describe('gpusvm compare', () => {
     expect(first.code).toBe(0);
     expect(gpusvm(...args).out).toBe(first.out);
     expect(JSON.parse(first.out).results).toHaveLength(2);
+  });
+});
+
+describe('gpusvm bugs', () => {
+  it('lists the catalogue, and replays one bug as expected in every mode', () => {
+    const listed = gpusvm('bugs', '--json');
+    expect(listed.code).toBe(0);
+    expect(listed.out).toContain('"P12"');
+    const { code, out, err } = gpusvm('bugs', 'g1');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('I9');
+  });
+
+  it('refuses a bug that is not in the catalogue', () => {
+    expect(refusal('bugs', 'Z99')).toEqual(refused(/no bug 'Z99'; gpusvm bugs lists them all/));
   });
 });
 

@@ -1,0 +1,51 @@
+import type { DeviceShadow } from './shadow/device-shadow.ts';
+
+/**
+ * The call or hardware event under examination, decoded. One object is reused for all of them: fields that an event
+ * does not have keep old values, so a rule reads only what belongs to its hook.
+ */
+export class DmaOp {
+  device: DeviceShadow;
+  /** Live reservation that the call names; 0 = none. */
+  reservation = 0;
+  /** Classic mapping that the call names; 0 = none. */
+  mapping = 0;
+  /** DMA address: of the reservation, the classic mapping or the access. */
+  addrBytes = 0;
+  /** Size of the reservation as the caller holds it. */
+  reservedBytes = 0;
+  offsetBytes = 0;
+  physBytes = 0;
+  sizeBytes = 0;
+  /** What an unmap claims to have cleared. */
+  unmappedBytes = 0;
+  dir = 0;
+  attrs = 0;
+  err = 0;
+  /** The range in pages of the device's address space (physical frames for `pageFree`). */
+  firstPage = 0;
+  pages = 0;
+  /** Frame that an access reached, or that is mapped. */
+  pfn = 0;
+  write = false;
+  reason = '';
+  leafOnly = false;
+  /** Part of the call went through a bounce slot. */
+  bounced = false;
+  /** What an unlink finds, see {@link scanUnlink}. */
+  linkedPages = 0;
+  foreignPages = 0;
+  /** First page of the range without a link of this reservation; -1 = none. */
+  firstHole = -1;
+  /** A link whose direction or attributes differ from the call's; 0 = none. */
+  mismatched = 0;
+  /** A link that another task has made and not synced yet; 0 = none. */
+  unsyncedOfOther = 0;
+  bouncedPages = 0;
+  /** Pages of the range that the page table still maps. */
+  presentPages = 0;
+
+  constructor(device: DeviceShadow) {
+    this.device = device;
+  }
+}

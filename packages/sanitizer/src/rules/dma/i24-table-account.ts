@@ -1,0 +1,23 @@
+import { dmaCounters } from '@gpusvm/dma-iova';
+import type { DmaRule } from '../../rule.ts';
+
+/**
+ * I24. Table pages allocated minus freed are the tables in use (exit check of the IOMMU KUnit suite on
+ * NR_SECONDARY_PAGETABLE). Needs every device with a page table to be watched.
+ */
+export const TABLE_ACCOUNT: DmaRule = {
+  id: 'I24',
+  name: 'TABLE_ACCOUNT',
+  statement: 'table pages allocated minus freed are those in use',
+  checks: {
+    end(op, found) {
+      const counters = dmaCounters(found.machine);
+      if (found.strangers) return;
+      let used = 0;
+      for (const device of found.watched) used += device.domain?.tables ?? 0;
+      const expected = counters.get('tblAlloc') - counters.get('tblFree');
+      if (used === expected) return;
+      found.report(TABLE_ACCOUNT, op, `${expected} table pages are allocated, ${used} are in use`);
+    },
+  },
+};

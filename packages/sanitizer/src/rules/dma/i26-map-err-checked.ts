@@ -1,0 +1,66 @@
+import { DMA_MAPPING_ERROR } from '@gpusvm/dma-iova';
+import type { DmaRule } from '../../rule.ts';
+import type { DeviceShadow } from '../../shadow/device-shadow.ts';
+import { LINKED, PRESENT } from '../../shadow/slots.ts';
+
+/**
+ * I26. The results of try_alloc, link and map are used. Not using them shows in what follows: a link into a state
+ * that try_alloc left empty, an access or unlink of a range whose link failed, an unmap of the error value. The
+ * layers below have to pass errors on as well: a link that returns success must have mapped something
+ * (6fc7e8a3b811 and b948a8722848, the inverted test of `iommu_map_nosync`). dma-debug: MAP_ERR_NOT_CHECKED.
+ */
+export const MAP_ERR_CHECKED: DmaRule = {
+  id: 'I26',
+  name: 'MAP_ERR_CHECKED',
+  statement: 'the result of every try_alloc, link and map is used',
+  checks: {
+    link(op, found) {
+      if (op.reservedBytes === 0) {
+        found.report(MAP_ERR_CHECKED, op, 'a link into a state that dma_iova_try_alloc did not fill');
+        return;
+      }
+      const { device } = op;
+      if (op.err !== 0 || op.pages <= 0 || op.reservation === 0) return;
+      if ((device.slots.allFlags(op.firstPage, op.pages) & PRESENT) !== 0) return;
+      // A page table that reports nothing is asked.
+      const domain = device.device?.domain;
+      if (domain === undefined || domain === null) return;
+      for (let page = op.firstPage; page < op.firstPage + op.pages; page++) {
+        if (domain.translate(page) >= 0) continue;
+        found.report(MAP_ERR_CHECKED, op, 'a link returned success and mapped nothing: an error was lost');
+        return;
+      }
+    },
+    unlink(op, found) {
+      const { failedPage, failedPages } = op.device.reservations;
+      const id = op.reservation;
+      if (id === 0 || failedPages[id] === 0 || op.firstHole < 0) return;
+      const first = failedPage[id]!;
+      if (first < op.firstPage || first >= op.firstPage + op.pages) return;
+      if ((op.device.slots.flagsAt(first) & LINKED) !== 0 || found.api() === 'dmaIovaDestroyHoles') return;
+      found.report(MAP_ERR_CHECKED, op, 'an unlink covers a range whose link had failed', {
+        firstPage: first,
+        pages: failedPages[id]!,
+      });
+    },
+    fault(op, found) {
+      const reservation = op.device.reservationHolding(op.firstPage);
+      if (reservation === 0 || !inFailedLink(op.device, reservation, op.firstPage)) return;
+      found.report(MAP_ERR_CHECKED, op, 'a device access to a range whose link had failed', { reservation });
+    },
+    unmap(op, found) {
+      if (op.addrBytes === DMA_MAPPING_ERROR)
+        found.report(MAP_ERR_CHECKED, op, 'an unmap of DMA_MAPPING_ERROR');
+    },
+    access(op, found) {
+      if (op.addrBytes < 0) found.report(MAP_ERR_CHECKED, op, 'a device access to DMA_MAPPING_ERROR');
+    },
+  },
+};
+
+/** Whether a page lies in the range of the last link of a reservation that failed. */
+export function inFailedLink(device: DeviceShadow, reservation: number, page: number): boolean {
+  const { failedPage, failedPages } = device.reservations;
+  const first = failedPage[reservation]!;
+  return failedPages[reservation]! > 0 && page >= first && page < first + failedPages[reservation]!;
+}

@@ -1,0 +1,163 @@
+import { larger } from './larger.ts';
+
+/** Numbers of a record kept as doubles, and as integers. */
+const DOUBLES = 8;
+const INTS = 8;
+const FIRST = 8;
+
+/**
+ * What the program under test has mapped: one record a link of a reservation or a classic mapping (dma_map_*).
+ * Records lie one behind another in two typed arrays, so that writing one touches two cache lines. Record 0 means
+ * "none".
+ */
+export class Mappings {
+  #doubles: Float64Array = new Float64Array(FIRST * DOUBLES);
+  #ints: Int32Array = new Int32Array(FIRST * INTS);
+  #free = 0;
+  #used = 1;
+  #live = 0;
+
+  /** Records in use. */
+  get live(): number {
+    return this.#live;
+  }
+
+  /** Record that {@link take} gives next. */
+  get upcoming(): number {
+    return this.#free === 0 ? this.#used : this.#free;
+  }
+
+  /** First page in the device's address space. */
+  firstPage(id: number): number {
+    return this.#doubles[id * DOUBLES]!;
+  }
+
+  /** Pages; 0 = the record is free. */
+  pages(id: number): number {
+    return this.#doubles[id * DOUBLES + 1]!;
+  }
+
+  /** Pages not yet unlinked. */
+  alive(id: number): number {
+    return this.#doubles[id * DOUBLES + 2]!;
+  }
+
+  /** Physical address and length as they were passed, bytes. */
+  physBytes(id: number): number {
+    return this.#doubles[id * DOUBLES + 3]!;
+  }
+
+  sizeBytes(id: number): number {
+    return this.#doubles[id * DOUBLES + 4]!;
+  }
+
+  /** DMA address of a classic mapping. */
+  addrBytes(id: number): number {
+    return this.#doubles[id * DOUBLES + 5]!;
+  }
+
+  dir(id: number): number {
+    return this.#ints[id * INTS]!;
+  }
+
+  attrs(id: number): number {
+    return this.#ints[id * INTS + 1]!;
+  }
+
+  /** Reservation of a link; 0 = a classic mapping. */
+  reservation(id: number): number {
+    return this.#ints[id * INTS + 2]!;
+  }
+
+  /** Task that made it. */
+  task(id: number): number {
+    return this.#ints[id * INTS + 3]!;
+  }
+
+  /** Whether any part went through a bounce slot. */
+  bounced(id: number): boolean {
+    return this.#ints[id * INTS + 4] === 1;
+  }
+
+  setBounced(id: number): void {
+    this.#ints[id * INTS + 4] = 1;
+  }
+
+  /** Next record with the same DMA address: one page mapped twice by a device that is not translated. */
+  next(id: number): number {
+    return this.#ints[id * INTS + 5]!;
+  }
+
+  setNext(id: number, next: number): void {
+    this.#ints[id * INTS + 5] = next;
+  }
+
+  /** Fill a record that was taken. */
+  fill(
+    id: number,
+    firstPage: number,
+    pages: number,
+    e: {
+      readonly physBytes: number;
+      readonly sizeBytes: number;
+      readonly dir: number;
+      readonly attrs: number;
+    },
+    addrBytes: number,
+    reservation: number,
+    task: number,
+  ): void {
+    const doubles = this.#doubles;
+    const d = id * DOUBLES;
+    doubles[d] = firstPage;
+    doubles[d + 1] = pages;
+    doubles[d + 2] = pages;
+    doubles[d + 3] = e.physBytes;
+    doubles[d + 4] = e.sizeBytes;
+    doubles[d + 5] = addrBytes;
+    const ints = this.#ints;
+    const i = id * INTS;
+    ints[i] = e.dir;
+    ints[i + 1] = e.attrs;
+    ints[i + 2] = reservation;
+    ints[i + 3] = task;
+    ints[i + 4] = 0;
+    ints[i + 5] = 0;
+  }
+
+  /** Pages were unlinked; the record is released with its last one. Returns whether it was. */
+  drop(id: number, pages: number): boolean {
+    const at = id * DOUBLES + 2;
+    const alive = this.#doubles[at]! - pages;
+    this.#doubles[at] = alive;
+    if (alive > 0) return false;
+    this.release(id);
+    return true;
+  }
+
+  take(): number {
+    this.#live++;
+    const id = this.#free;
+    if (id !== 0) {
+      this.#free = this.#ints[id * INTS + 5]!;
+      return id;
+    }
+    if (this.#used * DOUBLES === this.#doubles.length) {
+      this.#doubles = larger(this.#doubles, new Float64Array(this.#doubles.length * 2));
+      this.#ints = larger(this.#ints, new Int32Array(this.#ints.length * 2));
+    }
+    return this.#used++;
+  }
+
+  release(id: number): void {
+    this.#live--;
+    this.#doubles[id * DOUBLES + 1] = 0;
+    this.#ints[id * INTS + 5] = this.#free;
+    this.#free = id;
+  }
+
+  /** Visit the records in use. */
+  forEach(fn: (id: number) => void): void {
+    for (let id = 1; id < this.#used; id++) if (this.pages(id) > 0) fn(id);
+  }
+}

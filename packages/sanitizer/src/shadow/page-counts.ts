@@ -1,0 +1,153 @@
+import { AddressMap } from './address-map.ts';
+import { larger } from './larger.ts';
+import { REGION_PAGES, regionOf } from './region.ts';
+
+const SHIFT = 9;
+const LOW = REGION_PAGES - 1;
+/** Regions below this are found by index, those above (MMIO, far apart) by hash. */
+const DENSE_REGIONS = 1 << 15;
+
+/**
+ * One small number a page, over a sparse space of pages: a region of 2 MiB whose pages agree costs two array
+ * elements, others 2 KiB of a common pool. Used per physical page (references) and per directly mapped page (rights).
+ */
+export class PageCounts {
+  /** Chunk of each region in {@link #counts}; 0 = its pages agree. */
+  #chunk: Int32Array = new Int32Array(8);
+  /** Number of all pages of a region without chunk. */
+  #value: Int32Array = new Int32Array(8);
+  /** Places of far regions, behind the dense ones. */
+  #far: AddressMap | null = null;
+  #places = 0;
+  #counts: Int32Array = new Int32Array(REGION_PAGES);
+  #chunks = 1;
+
+  /** Number at a page. */
+  get(page: number): number {
+    const place = this.#find(regionOf(page));
+    if (place < 0) return 0;
+    const chunk = this.#chunk[place]!;
+    return chunk === 0 ? this.#value[place]! : this.#counts[(chunk << SHIFT) | (page & LOW)]!;
+  }
+
+  /** Add to one page, or to all of a range. */
+  add(firstPage: number, pages: number, delta: number): void {
+    if (pages === 1) {
+      const index = regionOf(firstPage);
+      let chunk = index < this.#chunk.length && index < DENSE_REGIONS ? this.#chunk[index]! : 0;
+      if (chunk === 0) chunk = this.#split(this.#make(index));
+      this.#counts[(chunk << SHIFT) | (firstPage & LOW)]! += delta;
+      return;
+    }
+    const end = firstPage + pages;
+    for (let page = firstPage; page < end; ) {
+      const index = regionOf(page);
+      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const place = this.#make(index);
+      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) {
+        this.#value[place]! += delta;
+      } else {
+        const counts = this.#countsFrom((this.#split(place) << SHIFT) | (page & LOW), stop - page);
+        for (let i = 0; i < counts.length; i++) counts[i]! += delta;
+      }
+      page = stop;
+    }
+  }
+
+  /** Set every page of a range. */
+  set(firstPage: number, pages: number, value: number): void {
+    const end = firstPage + pages;
+    for (let page = firstPage; page < end; ) {
+      const index = regionOf(page);
+      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const place = this.#make(index);
+      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) this.#value[place] = value;
+      else this.#countsFrom((this.#split(place) << SHIFT) | (page & LOW), stop - page).fill(value);
+      page = stop;
+    }
+  }
+
+  /** First page of a range whose number is another one than `value`, or -1. */
+  firstOther(firstPage: number, pages: number, value: number): number {
+    if (pages === 1) return this.get(firstPage) === value ? -1 : firstPage;
+    return this.#first(firstPage, pages, value, false);
+  }
+
+  /** First page of a range whose number is `value`, or -1. */
+  firstEqual(firstPage: number, pages: number, value: number): number {
+    if (pages === 1) return this.get(firstPage) === value ? firstPage : -1;
+    return this.#first(firstPage, pages, value, true);
+  }
+
+  /** First page of a range whose number is not 0, or -1. */
+  firstNonZero(firstPage: number, pages: number): number {
+    return this.firstOther(firstPage, pages, 0);
+  }
+
+  #first(firstPage: number, pages: number, value: number, equal: boolean): number {
+    const end = firstPage + pages;
+    for (let page = firstPage; page < end; ) {
+      const index = regionOf(page);
+      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const place = this.#find(index);
+      const chunk = place < 0 ? 0 : this.#chunk[place]!;
+      if (chunk === 0) {
+        if (((place < 0 ? 0 : this.#value[place]!) === value) === equal) return page;
+      } else {
+        const counts = this.#countsFrom((chunk << SHIFT) | (page & LOW), stop - page);
+        for (let i = 0; i < counts.length; i++) if ((counts[i] === value) === equal) return page + i;
+      }
+      page = stop;
+    }
+    return -1;
+  }
+
+  #countsFrom(at: number, n: number): Int32Array {
+    return this.#counts.subarray(at, at + n);
+  }
+
+  /** Place of a region; -1 when it was never touched. */
+  #find(index: number): number {
+    if (index < DENSE_REGIONS) return index < this.#chunk.length ? index : -1;
+    return this.#far === null ? -1 : this.#far.get(index) - 1;
+  }
+
+  #make(index: number): number {
+    if (index < this.#chunk.length && index < DENSE_REGIONS) return index;
+    return this.#makeSlow(index);
+  }
+
+  #makeSlow(index: number): number {
+    let place = index;
+    if (index >= DENSE_REGIONS) {
+      this.#far ??= new AddressMap();
+      const known = this.#far.get(index);
+      if (known !== 0) return known - 1;
+      place = DENSE_REGIONS + this.#places++;
+      this.#far.set(index, place + 1);
+    }
+    if (place >= this.#chunk.length) {
+      let length = this.#chunk.length;
+      while (length <= place) length *= 2;
+      this.#chunk = larger(this.#chunk, new Int32Array(length));
+      this.#value = larger(this.#value, new Int32Array(length));
+    }
+    return place;
+  }
+
+  /** Give the pages of a region their own elements; returns the chunk. */
+  #split(place: number): number {
+    const known = this.#chunk[place]!;
+    return known === 0 ? this.#splitSlow(place) : known;
+  }
+
+  #splitSlow(place: number): number {
+    const chunk = this.#chunks++;
+    if (this.#chunks << SHIFT > this.#counts.length)
+      this.#counts = larger(this.#counts, new Int32Array(this.#counts.length * 2));
+    if (this.#value[place] !== 0)
+      this.#counts.fill(this.#value[place]!, chunk << SHIFT, (chunk + 1) << SHIFT);
+    this.#chunk[place] = chunk;
+    return chunk;
+  }
+}
