@@ -46,10 +46,28 @@ export function unmapEach(dev: DmaDevice, state: MapState, pages: SystemPages, d
 }
 
 /**
- * @internal Link every folio at `slot * PAGE_SIZE` and leave the holes empty, then sync the whole reservation once.
- * After a failure `offsetBytes` is the end of the last link, otherwise the whole reservation.
+ * @internal The map of the schemes that leave holes: every folio at `slot * PAGE_SIZE`, page by page where there is
+ * no reservation to be had.
  */
-export function linkAtSlots(
+export function mapAtSlots(
+  dev: DmaDevice,
+  state: MapState,
+  pages: SystemPages,
+  npages: number,
+  dir: DmaDataDirection,
+  iovaAllowed: boolean,
+): Errno {
+  if (pages.count === 0) return 0;
+  begin(state);
+  if (!reserve(dev, state, npages, iovaAllowed)) return mapEach(dev, state, pages, dir);
+  return linkAtSlots(dev, state, pages, npages, dir);
+}
+
+/**
+ * Link every folio at its slot and leave the holes empty, then sync the whole reservation once. After a failure
+ * `offsetBytes` is the end of the last link, otherwise the whole reservation.
+ */
+function linkAtSlots(
   dev: DmaDevice,
   state: MapState,
   pages: SystemPages,

@@ -1,5 +1,5 @@
 import { dmaIovaDestroyHoles } from '@gpusvm/dma-iova';
-import { begin, linkAtSlots, mapEach, reserve, unmapEach } from './iova-common.ts';
+import { mapAtSlots, unmapEach } from './iova-common.ts';
 import type { MapStrategy } from './strategy.ts';
 
 /**
@@ -12,12 +12,7 @@ export const iovaHoleTolerant: MapStrategy = {
   summary: 'one reservation, pages at their slot, holes left, one destroy that steps over holes',
   source:
     '20260128194540.GA10992@unreal (proposed), aXuld/QOR9gh4fjg@lstrano-desk.jf.intel.com (agreed), not merged',
-  map(dev, state, pages, npages, dir, iovaAllowed) {
-    if (pages.count === 0) return 0;
-    begin(state);
-    if (!reserve(dev, state, npages, iovaAllowed)) return mapEach(dev, state, pages, dir);
-    return linkAtSlots(dev, state, pages, npages, dir);
-  },
+  map: mapAtSlots,
   unmap(dev, state, pages, dir) {
     if (!state.active) return;
     if (state.usesIova) dmaIovaDestroyHoles(dev, state.iova, dir, 0);

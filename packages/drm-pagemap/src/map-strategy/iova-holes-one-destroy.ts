@@ -1,5 +1,5 @@
 import { dmaIovaDestroy } from '@gpusvm/dma-iova';
-import { begin, linkAtSlots, mapEach, reserve, unmapEach } from './iova-common.ts';
+import { mapAtSlots, unmapEach } from './iova-common.ts';
 import type { MapStrategy } from './strategy.ts';
 
 /**
@@ -14,12 +14,7 @@ export const iovaHolesOneDestroy: MapStrategy = {
     'one reservation, pages at their slot, holes left, one plain destroy over all of it: leaks behind holes',
   source:
     '20260123214625.1612365-1-matthew.brost@intel.com (RFC v1), 20260128175531.GR1641016@ziepe.ca (why not)',
-  map(dev, state, pages, npages, dir, iovaAllowed) {
-    if (pages.count === 0) return 0;
-    begin(state);
-    if (!reserve(dev, state, npages, iovaAllowed)) return mapEach(dev, state, pages, dir);
-    return linkAtSlots(dev, state, pages, npages, dir);
-  },
+  map: mapAtSlots,
   unmap(dev, state, pages, dir) {
     if (!state.active) return;
     if (state.usesIova) dmaIovaDestroy(dev, state.iova, state.offsetBytes, dir, 0);

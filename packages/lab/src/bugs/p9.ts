@@ -1,29 +1,11 @@
-import { type Bug, translated } from './bug.ts';
-import { MappedRange } from './users/range-mapper.ts';
+import type { Bug } from './bug.ts';
+import { G1 } from './g1.ts';
 
-/** drm_pagemap ends a sparse mapping with destroy(linked), which frees less than the reservation up to 7.2. */
+/** drm_pagemap ends a sparse mapping as drm_gpusvm did (G1): destroy(linked) frees less than the reservation up to 7.2. */
 export const P9: Bug = {
+  ...G1,
   id: 'P9',
   title: 'a migration to RAM with few pages present frees only the linked prefix',
   source: 'open in drm_pagemap up to 7.2; cured by the DMA core in 7.3',
   evidence: 'inferred',
-  rules: translated('I9'),
-  profile: 'linux-7.2',
-  patch(w) {
-    const { unmap } = w.ranges;
-    w.ranges.unmap = (dma, dev, r) => {
-      if (r.state.size === 0) return unmap(dma, dev, r);
-      dma.destroy(dev, r.state, r.linkedBytes, r.dir, 0);
-      r.state.size = 0;
-      r.linkedBytes = 0;
-      r.addresses = [];
-    };
-  },
-  trigger(w) {
-    const pfn = w.alloc(4);
-    const r = new MappedRange();
-    r.folios = Array.from({ length: 32 }, (_, i) => (i < 10 ? { pfn: pfn + i, order: 0 } : null));
-    if (w.ranges.map(w.dma, w.dev, r) === 0) w.ranges.unmap(w.dma, w.dev, r);
-    w.release(pfn, 4);
-  },
 };

@@ -1,4 +1,5 @@
-import { type Capture, type CaptureVma, PageFlag, PMD_ORDER, PMD_PAGES } from './capture.ts';
+import { HPAGE_PMD_NR, PMD_ORDER } from '@gpusvm/kernel';
+import { type Capture, type CaptureVma, PageFlag } from './capture.ts';
 
 /** Bounds that every capture keeps, so that a damaged or hostile file cannot ask for more. */
 export const CaptureLimit: Readonly<
@@ -126,7 +127,7 @@ function findFrameProblem(
       : undefined;
   }
   if ((flags & PageFlag.PMD_MAPPED) === 0) return undefined;
-  if ([start, count, pfn].some((value) => value % PMD_PAGES !== 0))
+  if ([start, count, pfn].some((value) => value % HPAGE_PMD_NR !== 0))
     return 'is PMD-mapped but not aligned to 512 pages';
   return order < PMD_ORDER ? `is PMD-mapped with folio order ${order}` : undefined;
 }

@@ -1,12 +1,6 @@
 /** Bytes of a base page; the only page size that capture format 1 holds. */
 export const CAPTURE_PAGE_SIZE_BYTES = 4096;
 
-/** Pages of one PMD entry on x86-64 and on arm64 with 4 KiB pages. */
-export const PMD_PAGES = 512;
-
-/** Folio order of a PMD-sized folio. */
-export const PMD_ORDER = 9;
-
 /** What a mapping is for. Names are dropped from a capture by default; this class stays. */
 export type VmaKind = 'anon' | 'heap' | 'stack' | 'file' | 'special';
 

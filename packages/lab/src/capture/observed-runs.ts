@@ -1,4 +1,5 @@
-import { type CaptureVma, PageFlag, type PageRuns, PMD_ORDER } from './capture.ts';
+import { PMD_ORDER } from '@gpusvm/kernel';
+import { type CaptureVma, PageFlag, type PageRuns } from './capture.ts';
 import { PageRunsBuilder } from './page-runs.ts';
 
 /**

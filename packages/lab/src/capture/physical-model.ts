@@ -1,7 +1,8 @@
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { RandomGenerator } from 'pure-rand/types/RandomGenerator';
-import { type CaptureVma, PageFlag, type PageRuns, PMD_ORDER, PMD_PAGES } from './capture.ts';
+import { HPAGE_PMD_NR, PMD_ORDER } from '@gpusvm/kernel';
+import { type CaptureVma, PageFlag, type PageRuns } from './capture.ts';
 import { BLOCK_PAGES, FrameSource } from './frame-source.ts';
 import { observedRuns } from './observed-runs.ts';
 import { PageRunsBuilder } from './page-runs.ts';
@@ -70,8 +71,8 @@ function modelRun({ builder, frames, rng }: Model, start: number, count: number,
     return;
   }
   if ((flags & PageFlag.PMD_MAPPED) !== 0) {
-    for (let page = start; page < end; page += PMD_PAGES) {
-      builder.append(page, PMD_PAGES, frames.takeFolio(PMD_ORDER), PMD_ORDER, flags);
+    for (let page = start; page < end; page += HPAGE_PMD_NR) {
+      builder.append(page, HPAGE_PMD_NR, frames.takeFolio(PMD_ORDER), PMD_ORDER, flags);
     }
     return;
   }

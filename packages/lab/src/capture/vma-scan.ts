@@ -1,5 +1,6 @@
 import { readSync } from 'node:fs';
-import { PageFlag, PMD_ORDER, PMD_PAGES } from './capture.ts';
+import { HPAGE_PMD_NR, PMD_ORDER } from '@gpusvm/kernel';
+import { PageFlag } from './capture.ts';
 import type { FolioMap } from './folio-map.ts';
 import type { PageRunsBuilder } from './page-runs.ts';
 import { isPresent, isSwapped, PagemapHigh, WORD_HIGH, WORD_LOW } from './pagemap-entry.ts';
@@ -80,12 +81,12 @@ export class VmaScan {
 
   #scanChunk(startPage: number, pages: number): void {
     for (let i = 0; i < pages; ) {
-      const aligned = (startPage + i) % PMD_PAGES === 0 && i + PMD_PAGES <= pages;
+      const aligned = (startPage + i) % HPAGE_PMD_NR === 0 && i + HPAGE_PMD_NR <= pages;
       if (aligned && this.#appendPmd(startPage + i, i)) {
-        i += PMD_PAGES;
+        i += HPAGE_PMD_NR;
         continue;
       }
-      const end = Math.min(pages, i + PMD_PAGES - ((startPage + i) % PMD_PAGES));
+      const end = Math.min(pages, i + HPAGE_PMD_NR - ((startPage + i) % HPAGE_PMD_NR));
       for (; i < end; i++) this.#appendPage(startPage + i, i);
     }
   }
@@ -138,16 +139,16 @@ export class VmaScan {
     if (!isPresent(this.#high(index))) return false;
     const flags = this.#presentFlags(index);
     const zero = (flags & PageFlag.ZERO) !== 0;
-    if (!this.#hugetlb && !zero && this.#pmdBudget < PMD_PAGES) return false;
+    if (!this.#hugetlb && !zero && this.#pmdBudget < HPAGE_PMD_NR) return false;
     const { folios, builder } = this.#input;
     const pfn = folios === undefined ? page : this.#pfn(index);
     const order = folios === undefined ? PMD_ORDER : folios.order(pfn);
-    if (order < PMD_ORDER || pfn % PMD_PAGES !== 0 || !this.#uniform(index)) return false;
+    if (order < PMD_ORDER || pfn % HPAGE_PMD_NR !== 0 || !this.#uniform(index)) return false;
     if (!zero) {
-      this.#counted += PMD_PAGES;
-      this.#pmdBudget -= PMD_PAGES;
+      this.#counted += HPAGE_PMD_NR;
+      this.#pmdBudget -= HPAGE_PMD_NR;
     }
-    builder.append(page, PMD_PAGES, pfn, order, flags | PageFlag.PMD_MAPPED);
+    builder.append(page, HPAGE_PMD_NR, pfn, order, flags | PageFlag.PMD_MAPPED);
     return true;
   }
 
@@ -158,7 +159,7 @@ export class VmaScan {
     const low = this.#chunk[index * 2 + WORD_LOW] ?? 0;
     // Soft-dirty differs inside a PMD only after a split, so equal high words are part of the test. An aligned PMD
     // does not carry into the high word.
-    for (let i = 1; i < PMD_PAGES; i++) {
+    for (let i = 1; i < HPAGE_PMD_NR; i++) {
       if (this.#high(index + i) !== first) return false;
       if ((this.#chunk[(index + i) * 2 + WORD_LOW] ?? 0) !== low + i * step) return false;
     }

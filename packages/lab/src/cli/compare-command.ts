@@ -11,7 +11,7 @@ import type { FaultSize } from '../compare/result.ts';
 import { comparisonJson } from '../report/json.ts';
 import { comparisonText } from '../report/text.ts';
 import { integer, listOf, oneOf } from './arguments.ts';
-import { startLiveProcess } from './live-process.ts';
+import { captureOwnProcess } from './live-process.ts';
 import { terminalProgress } from './progress.ts';
 import { UserError } from './user-error.ts';
 
@@ -87,14 +87,4 @@ async function input(flags: CompareFlags): Promise<{ name: string; capture: Capt
   if (flags.pid !== undefined)
     return { name: `process ${flags.pid}`, capture: readProcess(flags.pid).capture };
   return { name: 'a process of ours', capture: await captureOwnProcess() };
-}
-
-/** Start a process, capture it, end it. */
-export async function captureOwnProcess(): Promise<Capture> {
-  const live = await startLiveProcess();
-  try {
-    return readProcess(live.pid).capture;
-  } finally {
-    await live.stop();
-  }
 }

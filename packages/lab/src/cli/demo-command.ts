@@ -5,7 +5,7 @@ import { shippedCaptures } from '../capture/shipped.ts';
 import { compare } from '../compare/compare.ts';
 import type { CompareOptions } from '../compare/result.ts';
 import { comparisonText } from '../report/text.ts';
-import { captureOwnProcess } from './compare-command.ts';
+import { captureOwnProcess } from './live-process.ts';
 import { terminalProgress } from './progress.ts';
 
 const OPTIONS: CompareOptions = {

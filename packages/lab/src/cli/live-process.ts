@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Capture } from '../capture/capture.ts';
+import { readProcess } from '../capture/proc-reader.ts';
 
 /**
- * A process with a memory of several kinds: densely written, every third page, a written and partly dropped
- * stretch, code and libraries of its own. It waits until it is told to end.
+ * A process with a memory of several kinds: densely written, every third page, many small buffers, code and
+ * libraries of its own. It waits until it is told to end.
  */
 const SCRIPT = `
 const keep = [];
@@ -17,18 +19,27 @@ process.stdin.on('end', () => process.exit(0)).resume();
 `;
 
 /** A running process of ours that can be captured. */
-export interface LiveProcess {
+interface LiveProcess {
   readonly pid: number;
   /** End it. */
   stop(): Promise<void>;
 }
 
 /**
- * Start a process of a known shape, for `--live`.
+ * Start a process of a known shape, capture it, end it: `--live`, and the last table of the demo.
  *
- * @throws Error when it does not come up.
+ * @throws Error when it does not come up; CaptureError when it cannot be read.
  */
-export async function startLiveProcess(): Promise<LiveProcess> {
+export async function captureOwnProcess(): Promise<Capture> {
+  const live = await startLiveProcess();
+  try {
+    return readProcess(live.pid).capture;
+  } finally {
+    await live.stop();
+  }
+}
+
+async function startLiveProcess(): Promise<LiveProcess> {
   const child = spawn(process.execPath, ['-e', SCRIPT], { stdio: ['pipe', 'pipe', 'ignore'] });
   const pid = child.pid;
   await ready(child);

@@ -8,8 +8,6 @@ export interface Exposure {
   askedPages: number;
   /** Most pages reachable at one time that nobody had asked for: filled holes, and what an unmap left behind. */
   extraPagesMax: number;
-  /** Pages still reachable after their owner was told that they are unmapped. */
-  leakedPages: number;
 }
 
 /**
@@ -17,14 +15,13 @@ export interface Exposure {
  * with the number that was asked for after every call.
  */
 export function watchExposure(strategy: MapStrategy): { strategy: MapStrategy; exposure: Exposure } {
-  const exposure: Exposure = { askedPages: 0, extraPagesMax: 0, leakedPages: 0 };
+  const exposure: Exposure = { askedPages: 0, extraPagesMax: 0 };
   const asked = new WeakMap<MapState, number>();
   let liveAsked = 0;
 
   const note = (dev: DmaDevice): void => {
     if (dev.domain === null) return;
     exposure.extraPagesMax = Math.max(exposure.extraPagesMax, dev.domain.mappedPages - liveAsked);
-    exposure.leakedPages = liveAsked === 0 ? dev.domain.mappedPages : exposure.leakedPages;
   };
 
   const watched: MapStrategy = {

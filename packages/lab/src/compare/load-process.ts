@@ -1,6 +1,6 @@
 import { NO_PFN, type PhysicalMemory } from '@gpusvm/dma-iova';
-import type { FolioTable, Mm } from '@gpusvm/hmm';
-import type { Task } from '@gpusvm/kernel';
+import type { Mm } from '@gpusvm/hmm';
+import { errnoName, type Task } from '@gpusvm/kernel';
 import { type Capture, PageFlag } from '../capture/capture.ts';
 import { cpuTag } from './content.ts';
 import type { Participants } from './participants.ts';
@@ -20,7 +20,6 @@ export function ramPagesFor(placement: Placement, coveredPages: number): number 
 /** Make the captured address space: its mappings, its pages where placed, and contents to recognise them by. */
 export function* loadProcess(
   mm: Mm,
-  folios: FolioTable,
   memory: PhysicalMemory,
   capture: Capture,
   { stretches, vmas }: Participants,
@@ -34,7 +33,7 @@ export function* loadProcess(
       shared: vma.shared,
       file: vma.kind === 'file',
     });
-    if (err !== 0) throw new Error(`mmap of page ${vma.startPage} failed: ${err}`);
+    if (err !== 0) throw new Error(`mmap of page ${vma.startPage} failed: ${errnoName(err)}`);
   }
   const { runs } = capture;
   const claim = claimer(memory);

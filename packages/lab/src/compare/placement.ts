@@ -5,7 +5,7 @@ import { type Capture, PageFlag, type PageRuns } from '../capture/capture.ts';
 export interface Placement {
   /** Simulated pfn of the first page of each run; -1 for runs without a physical page (zero page, swapped). */
   readonly pfn: Float64Array;
-  /** Simulated pfn ranges to take from the allocator before loading: extents of whole folios, ascending. */
+  /** Simulated pfn ranges that the process's folios fill, whole folios each, ascending. */
   readonly extents: readonly Extent[];
   /** Pages of RAM that the extents and the gaps between them reach to. */
   readonly endPfn: number;

@@ -68,7 +68,7 @@ export function simulate(
   });
 
   function* setUp(): Task<XeVm> {
-    yield* loadProcess(mm, folios, memory, capture, participants, placement);
+    yield* loadProcess(mm, memory, capture, participants, placement);
     const vm = yield* XeVm.create(xe, mm);
     if (typeof vm === 'number') throw new Error(`no GPU address space: ${errnoName(vm)}`);
     for (const vma of participants.vmas) {
