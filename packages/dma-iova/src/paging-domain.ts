@@ -14,10 +14,17 @@ import { enclosingOrder } from './invalidation-order.ts';
 import type { PagingDomainOptions } from './paging-domain-options.ts';
 import {
   IOMMU_MAP,
+  IOMMU_TABLE_FREE,
+  IOMMU_TABLE_UNLINK,
   IOMMU_UNMAP,
+  type IommuMapArgs,
   type IommuMapEvent,
+  type IommuTableArgs,
+  type IommuTableEvent,
+  type IommuUnmapArgs,
   type IommuUnmapEvent,
   IOTLB_INVALIDATE,
+  type IotlbInvalidateArgs,
   type IotlbInvalidateEvent,
 } from './tracepoints.ts';
 
@@ -52,9 +59,10 @@ export class PagingDomain implements IommuDomain {
     foreignLeaves: 0,
     holeEnd: -1,
   };
-  readonly #mapPoint: Tracepoint<IommuMapEvent>;
-  readonly #unmapPoint: Tracepoint<IommuUnmapEvent>;
-  readonly #invalidatePoint: Tracepoint<IotlbInvalidateEvent>;
+  readonly #mapPoint: Tracepoint<IommuMapEvent, IommuMapArgs>;
+  readonly #unmapPoint: Tracepoint<IommuUnmapEvent, IommuUnmapArgs>;
+  readonly #invalidatePoint: Tracepoint<IotlbInvalidateEvent, IotlbInvalidateArgs>;
+  readonly #tableFreePoint: Tracepoint<IommuTableEvent, IommuTableArgs>;
 
   constructor(machine: Machine, o: PagingDomainOptions) {
     const levels = o.levels ?? o.format.levels.usual;
@@ -70,6 +78,7 @@ export class PagingDomain implements IommuDomain {
       levels,
       machine.faultInjection.site('iommu.alloc_table'),
       this.#counters,
+      { domain: o.name, unlink: machine.trace.point(IOMMU_TABLE_UNLINK) },
     );
     this.#iotlb = new Iotlb(this.table, this.cachingMode);
     this.#descriptors = o.ats === true ? 2 : 1;
@@ -79,6 +88,7 @@ export class PagingDomain implements IommuDomain {
     this.#mapPoint = machine.trace.point(IOMMU_MAP);
     this.#unmapPoint = machine.trace.point(IOMMU_UNMAP);
     this.#invalidatePoint = machine.trace.point(IOTLB_INVALIDATE);
+    this.#tableFreePoint = machine.trace.point(IOMMU_TABLE_FREE);
   }
 
   get format(): string {
@@ -106,7 +116,7 @@ export class PagingDomain implements IommuDomain {
       (prot & E_RW) !== 0 &&
       this.table.mapOne(iovaPage, pfn, prot & IOMMU_MMIO ? (prot & E_RW) | E_MMIO : prot & E_RW)
     ) {
-      if (this.#mapPoint.enabled) this.#traceMap(iovaPage, pfn, 1);
+      if (this.#mapPoint.enabled) this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
       return 0;
     }
     return this.#mapSlow(iovaPage, pfn, pages, prot);
@@ -115,7 +125,7 @@ export class PagingDomain implements IommuDomain {
   unmapRange(iovaPage: number, pages: number, gather: IotlbGather): number {
     if (pages === 1 && this.table.unmapOne(iovaPage)) {
       gather.add(iovaPage, iovaPage + 1);
-      if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, 1, 1);
+      if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.name, iovaPage, 1, 1, false);
       return 1;
     }
     if (pages <= 0 || iovaPage + pages - 1 > this.#lastIova) return 0;
@@ -134,7 +144,7 @@ export class PagingDomain implements IommuDomain {
     }
     const unmapped = requested ? pages : reached - iovaPage;
     this.table.notePinned();
-    if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, pages, unmapped);
+    if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.name, iovaPage, pages, unmapped, false);
     return unmapped;
   }
 
@@ -149,7 +159,7 @@ export class PagingDomain implements IommuDomain {
       );
     }
     this.table.notePinned();
-    if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, pages, out.clearedPages);
+    if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.name, iovaPage, pages, out.clearedPages, true);
     return out;
   }
 
@@ -174,18 +184,14 @@ export class PagingDomain implements IommuDomain {
     this.#counters[C_IOTLB_INV]!++;
     this.#counters[C_IOTLB_DESC]! += this.#descriptors;
     this.#iotlb.invalidateAll();
-    if (this.#invalidatePoint.enabled) {
-      this.#invalidatePoint.emit({
-        device: this.name,
-        kind: 'domain',
-        iovaBytes: 0,
-        order: -1,
-        leafOnly: false,
-      });
-    }
+    if (this.#invalidatePoint.enabled) this.#invalidatePoint.emit(this.name, 0, -1, false);
   }
 
   releaseTables(chain: number): void {
+    if (this.#tableFreePoint.enabled) {
+      const { next } = this.table.pool;
+      for (let id = chain; id !== 0; id = next[id]!) this.#tableFreePoint.emit(this.name, id, 0, 0);
+    }
     this.#counters[C_TBL_FREE]! += this.table.pool.releaseChain(chain);
   }
 
@@ -241,7 +247,7 @@ export class PagingDomain implements IommuDomain {
       this.sync(own);
     }
     if (out.err !== 0) return this.#undo(iovaPage, out.page, out.err);
-    if (this.#mapPoint.enabled) this.#traceMap(iovaPage, pfn, pages);
+    if (this.#mapPoint.enabled) this.#mapPoint.emit(this.name, iovaPage, pfn, pages, prot);
     return 0;
   }
 
@@ -275,33 +281,7 @@ export class PagingDomain implements IommuDomain {
     const base =
       order < 31 ? start - (start & ((1 << order) - 1)) : Math.floor(start / 2 ** order) * 2 ** order;
     this.#iotlb.invalidate(base, order, leafOnly);
-    if (this.#invalidatePoint.enabled) {
-      this.#invalidatePoint.emit({
-        device: this.name,
-        kind: 'range',
-        iovaBytes: base * 4096,
-        order,
-        leafOnly,
-      });
-    }
-  }
-
-  #traceMap(iovaPage: number, pfn: Pfn, pages: number): void {
-    this.#mapPoint.emit({
-      device: this.name,
-      iovaBytes: iovaPage * 4096,
-      physBytes: pfn * 4096,
-      sizeBytes: pages * 4096,
-    });
-  }
-
-  #traceUnmap(iovaPage: number, pages: number, unmapped: number): void {
-    this.#unmapPoint.emit({
-      device: this.name,
-      iovaBytes: iovaPage * 4096,
-      sizeBytes: pages * 4096,
-      unmappedBytes: unmapped * 4096,
-    });
+    if (this.#invalidatePoint.enabled) this.#invalidatePoint.emit(this.name, base, order, leafOnly);
   }
 }
 
