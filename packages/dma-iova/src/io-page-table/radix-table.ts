@@ -1,6 +1,8 @@
-import { type FaultSite, type Pfn } from '@gpusvm/kernel';
+import type { FaultSite, Pfn, Tracepoint } from '@gpusvm/kernel';
 import { C_LVL_TOUCH, C_PTE_W, C_TBL_PINNED, C_TBL_PINNED_MAX, C_WALK } from '../dma-counters.ts';
+import type { IotlbGather } from '../iotlb-gather.ts';
 import { NO_PFN } from '../physical-memory.ts';
+import type { IommuTableArgs, IommuTableEvent } from '../tracepoints.ts';
 import type { IoPageTableFormat } from './format.ts';
 import {
   E_HIGH_SHIFT,
@@ -27,6 +29,12 @@ const TWO32 = 4294967296;
 const NO_STREAK = -(2 ** 53);
 /** Pages below an entry of each level. */
 const SPAN: readonly number[] = [1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36];
+
+/** Where a table tells that it was taken out of the tree. */
+export interface TableTrace {
+  readonly domain: string;
+  readonly unlink: Tracepoint<IommuTableEvent, IommuTableArgs>;
+}
 
 /**
  * The radix tree that every IO page-table format shares: pooled tables of 512 entries, walked top down.
@@ -56,7 +64,15 @@ export class RadixTable {
   #liveBefore = 0;
   #streakUnmaps = 0;
 
-  constructor(format: IoPageTableFormat, levels: number, site: FaultSite, counters: Float64Array) {
+  readonly #trace: TableTrace;
+
+  constructor(
+    format: IoPageTableFormat,
+    levels: number,
+    site: FaultSite,
+    counters: Float64Array,
+    trace: TableTrace,
+  ) {
     if (levels < format.levels.min || levels > format.levels.max) {
       throw new RangeError(
         `${format.name} has ${format.levels.min} to ${format.levels.max} levels, got ${levels}`,
@@ -66,6 +82,7 @@ export class RadixTable {
     this.levels = levels;
     this.pool = new TablePool(site);
     this.counters = counters;
+    this.#trace = trace;
     let best = 0;
     for (let limit = 0; limit < 64; limit++) {
       if (format.leafOrders.includes(limit) && limit < 9 * levels) best = limit;
@@ -163,6 +180,17 @@ export class RadixTable {
     e = t * N + ((page >>> 9) & 511);
     if ((meta[e]! & TABLE) === 0) return 0;
     return lo[e]!;
+  }
+
+  /**
+   * Queue an unlinked, zeroed table on a gather; see {@link TablePool.queue}.
+   *
+   * @param level - of the table, whose first entry translates `page`.
+   */
+  queueTable(table: number, level: number, page: number, gather: IotlbGather): void {
+    const { unlink, domain } = this.#trace;
+    if (unlink.enabled) unlink.emit(domain, table, page, SPAN[level]! * N);
+    this.pool.queue(table, gather);
   }
 
   /**
