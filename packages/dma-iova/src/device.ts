@@ -1,7 +1,7 @@
 import type { LiveItem, Machine, Pfn, Tracepoint } from '@gpusvm/kernel';
-import { type DmaDataDirection, dmaInfoToProt, IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
+import { IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
 import { liveResources } from './device-report.ts';
-import { C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
+import { C_CALL_LINK, C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
 import { type DmaDeviceOptions, type IommuMode, makeDomain, MSI_WINDOW, reserve } from './device-options.ts';
 import { dmaTracepoints, type DmaTracepoints } from './dma-tracepoints.ts';
 import { FlushQueue } from './flush-queue.ts';
@@ -60,8 +60,8 @@ export class DmaDevice {
   readonly gather: IotlbGather = new IotlbGather();
   /** @internal translated, snooping, never bounced: a page-aligned link is nothing but a map. */
   readonly plain: boolean;
-  /** @internal protection by direction for links without attributes. */
-  readonly protection: Uint8Array;
+  /** @internal links of whole pages since the counters were folded. */
+  pageLinks = 0;
   /** @internal tracepoints of the DMA API. */
   readonly trace: DmaTracepoints;
   #maskBits: number;
@@ -72,6 +72,7 @@ export class DmaDevice {
   #limitPage = 0;
   /** pci_32bit_workaround: prefer addresses below 4 GiB until that fails once. */
   #prefer32: boolean;
+  readonly #endCounting: () => void;
   #polledNs = 0;
   /** What was still alive when the device was destroyed; stays in the ledger. */
   #leaked: readonly LiveItem[] | null = null;
@@ -85,7 +86,9 @@ export class DmaDevice {
     this.mode = o.iommu;
     this.coherent = o.coherent ?? true;
     this.untrusted = o.untrusted ?? false;
-    this.counters = dmaCounters(machine).values;
+    const counters = dmaCounters(machine);
+    this.counters = counters.values;
+    this.#endCounting = counters.addSource(() => this.#foldCounters());
     this.trace = dmaTracepoints(machine);
     this.#fault = machine.trace.point(DMA_FAULT);
     this.#access = machine.trace.point(DMA_ACCESS);
@@ -120,9 +123,6 @@ export class DmaDevice {
       (o.iommu === 'none' && o.swiotlbPages !== undefined);
     this.swiotlb = bounces ? new Swiotlb(machine, memory, o.name, o.swiotlbPages ?? 16384) : null;
     this.plain = translated && this.coherent && !bounces && this.granulePages === 1;
-    this.protection = Uint8Array.from([0, 1, 2, 3], (dir) =>
-      dmaInfoToProt(dir as DmaDataDirection, this.coherent, 0),
-    );
     this.#updateLimit();
     machine.ledger.register(() => this.#leaked ?? liveResources(this));
   }
@@ -199,6 +199,7 @@ export class DmaDevice {
     this.#leaked = liveResources(this).filter((item) => item.kind !== 'io page table' && item.count > 0);
     this.swiotlb?.destroy();
     if (this.domain instanceof PagingDomain) this.domain.destroy();
+    this.#endCounting();
   }
 
   /**
@@ -242,6 +243,11 @@ export class DmaDevice {
     this.#polledNs = now;
     this.flushQueue?.poll();
     this.iova?.poll();
+  }
+
+  #foldCounters(): void {
+    this.counters[C_CALL_LINK]! += this.pageLinks;
+    this.pageLinks = 0;
   }
 
   #returnIova(page: number, pages: number): void {
