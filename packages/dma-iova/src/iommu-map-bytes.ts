@@ -1,4 +1,4 @@
-import { EINVAL, ENXIO, type Errno } from '@gpusvm/kernel';
+import { EINVAL, type Errno } from '@gpusvm/kernel';
 import { archSyncDmaForDevice, needsCacheMaintenance } from './arch-sync-dma.ts';
 import { type DmaDataDirection, dmaInfoToProt } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
@@ -30,5 +30,5 @@ export function iommuMapBytes(
 function unfitting(dev: DmaDevice, prot: number, pages: number): Errno {
   if ((prot & 3) === 0) return dev.domain!.mapRange(0, 0, 0, prot);
   if (pages === 0) return dev.machine.profile.dma.linkSizeZeroInvalid ? -EINVAL : 0;
-  return dev.machine.profile.dma.pageTable === 'legacy' ? -EINVAL : -ENXIO;
+  return dev.domain!.unfittingErrno;
 }
