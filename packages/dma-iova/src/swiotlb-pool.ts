@@ -11,18 +11,14 @@ export function maxBounceBytes(minAlignMask: number): number {
 }
 
 /**
- * One physically contiguous area of a bounce pool (struct io_tlb_pool): slots of 2 KiB in segments of 128. For every
- * slot it knows how many free ones follow in the segment, so a search looks at one number a candidate, and it goes on
- * where the last one ended, as the kernel's does.
+ * One physically contiguous area of a bounce pool (struct io_tlb_pool): slots of 2 KiB in segments of 128. A search goes
+ * on where the last one ended, as the kernel's does, and jumps over what is in use.
  */
 export class SwiotlbPool {
   /** First page. */
   readonly pfn: Pfn;
   readonly order: number;
   readonly slots: number;
-  /** Free slots from this one on, within its segment; 0 = taken. */
-  readonly #list: Uint8Array;
-  #next = 0;
   /** Slot to the first slot of its mapping plus one; 0 = free. */
   readonly owner: Int32Array;
   /** At the first slot of a mapping: slots, bounced address, original address and length in bytes. */
@@ -30,18 +26,17 @@ export class SwiotlbPool {
   readonly atBytes: Float64Array;
   readonly origBytes: Float64Array;
   readonly sizeBytes: Int32Array;
+  #next = 0;
 
   constructor(pfn: Pfn, order: number) {
     this.pfn = pfn;
     this.order = order;
     this.slots = 2 ** (order + 1);
-    this.#list = new Uint8Array(this.slots);
     this.owner = new Int32Array(this.slots);
     this.count = new Uint8Array(this.slots);
     this.atBytes = new Float64Array(this.slots);
     this.origBytes = new Float64Array(this.slots);
     this.sizeBytes = new Int32Array(this.slots);
-    for (let i = 0; i < this.slots; i++) this.#list[i] = segmentEnd(i, this.slots) - i;
   }
 
   /** Physical address of a slot. */
@@ -57,47 +52,46 @@ export class SwiotlbPool {
    * @returns the first slot, -1 when there are none.
    */
   take(count: number, origBytes: number, allocAlignMask: number, keptMask: number): number {
-    const list = this.#list;
-    for (let checked = 0; checked < this.slots; checked++) {
-      const slot = (this.#next + checked) % this.slots;
-      if (list[slot]! < count) continue;
-      const address = this.addressOf(slot);
-      if ((address & allocAlignMask) !== 0 || ((address ^ origBytes) & keptMask) !== 0) continue;
-      list.fill(0, slot, slot + count);
-      this.owner.fill(slot + 1, slot, slot + count);
-      this.count[slot] = count;
-      this.#recount(slot - 1, 0);
-      this.#next = (slot + count) % this.slots;
-      return slot;
-    }
-    return -1;
+    let slot = this.#search(this.#next, this.slots, count, origBytes, allocAlignMask, keptMask);
+    if (slot < 0) slot = this.#search(0, this.#next, count, origBytes, allocAlignMask, keptMask);
+    if (slot < 0) return -1;
+    for (let i = slot; i < slot + count; i++) this.owner[i] = slot + 1;
+    this.count[slot] = count;
+    this.#next = slot + count === this.slots ? 0 : slot + count;
+    return slot;
   }
 
   /** Give the slots of the mapping that begins at `slot` back. */
   free(slot: number): void {
-    const count = this.count[slot]!;
-    this.owner.fill(0, slot, slot + count);
-    const end = slot + count;
-    const following = end < segmentEnd(slot, this.slots) ? this.#list[end]! : 0;
-    this.#recount(end - 1, following, slot);
+    const end = slot + this.count[slot]!;
+    for (let i = slot; i < end; i++) this.owner[i] = 0;
   }
 
-  /**
-   * Count downwards from a slot to the start of its segment or to a taken slot.
-   *
-   * @param from - slots from here up to this one count as free even if taken.
-   */
-  #recount(last: number, following: number, from: number = last + 1): void {
-    const list = this.#list;
-    let run = following;
-    const start = last - (last % SEGMENT_SLOTS);
-    for (let i = last; i >= start && i >= 0; i--) {
-      if (i < from && list[i] === 0) return;
-      list[i] = ++run;
+  /** The first slot of `[from, to)` at which a mapping fits; -1 when there is none. */
+  #search(
+    from: number,
+    to: number,
+    count: number,
+    origBytes: number,
+    allocAlignMask: number,
+    keptMask: number,
+  ): number {
+    for (let slot = from; slot < to; ) {
+      const address = this.addressOf(slot);
+      const inSegment = slot & (SEGMENT_SLOTS - 1);
+      if ((address & allocAlignMask) !== 0 || ((address ^ origBytes) & keptMask) !== 0) {
+        slot++;
+      } else if (inSegment + count > SEGMENT_SLOTS) {
+        slot += SEGMENT_SLOTS - inSegment;
+      } else if (slot + count > this.slots) {
+        return -1;
+      } else {
+        let busy = slot + count - 1;
+        while (busy >= slot && this.owner[busy] === 0) busy--;
+        if (busy < slot) return slot;
+        slot = busy + 1;
+      }
     }
+    return -1;
   }
-}
-
-function segmentEnd(slot: number, slots: number): number {
-  return Math.min(slots, slot - (slot % SEGMENT_SLOTS) + SEGMENT_SLOTS);
 }
