@@ -8,17 +8,24 @@ import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import {
+  MARKER_GUARD,
+  MARKER_UFFD_WP,
   PTE_ANON_EXCLUSIVE,
   PTE_DEVICE,
   PTE_DIRTY,
+  PTE_EXCLUSIVE,
   PTE_KIND,
+  PTE_MARKER,
   PTE_MIGRATION,
   PTE_PRESENT,
   PTE_PROTNONE,
+  PTE_SWAP,
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
+import { removeDeviceExclusive } from './exclusive-fault.ts';
 import { splitHugePmd } from './split-pmd.ts';
+import { swapIn } from './swap-in.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
 
@@ -49,12 +56,29 @@ export function* handleMmFault(mm: Mm, vma: Vma, page: number, write: boolean): 
   switch (bits & PTE_KIND) {
     case PTE_DEVICE:
       return yield* devicePrivateFault(mm, vma, page, node);
+    case PTE_SWAP:
+      return yield* swapIn(mm, vma, page, write);
+    case PTE_EXCLUSIVE:
+      return yield* removeDeviceExclusive(mm, vma, page);
+    case PTE_MARKER:
+      return markerFault(mm, vma, page, node, write);
     case PTE_MIGRATION:
       return yield* migrationEntryWait(mm, node, page);
     default:
       if ((bits & PTE_PROTNONE) !== 0) return protnoneFault(node, page & 511);
       return yield* copyOnWrite(mm, vma, page, node);
   }
+}
+
+/** handle_pte_marker */
+function markerFault(mm: Mm, vma: Vma, page: number, node: PmdNode, write: boolean): number {
+  const marker = node.pfn[page & 511];
+  if (marker === MARKER_GUARD) return VM_FAULT_SIGSEGV;
+  if (marker !== MARKER_UFFD_WP) return VM_FAULT_SIGBUS;
+  // Nobody write-protects any more: the entry is a hole.
+  node.bits[page & 511] = 0;
+  node.used--;
+  return minorFault(mm, vma, page, write);
 }
 
 /** do_numa_page: the VMA allows the access by now, so the hint goes. */

@@ -76,6 +76,8 @@ export class FolioTable extends FolioArrays {
   /** @internal */
   readonly migratePteSite: FaultSite;
   readonly pagemaps: DevPagemap[] = [];
+  /** @internal where reclaim goes on. */
+  reclaimCursor = 0;
   /** Pages lost to memory errors. */
   retiredPages = 0;
   /** @internal */

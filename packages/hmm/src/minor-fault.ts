@@ -33,6 +33,9 @@ const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
 export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): number {
   const index = Math.floor(page / 512);
   let node = mm.pageTable.lookup(index);
+  // check_stable_address_space: nothing new after the OOM reaper.
+  if (mm.unstable && (node === null || (node.huge === 0 && node.bits[page & 511] === 0)))
+    return VM_FAULT_SIGBUS;
   if (node === null) {
     if (vma.hugetlb) return hugetlbFault(mm, vma, index);
     if (vma.hugepage && vma.anonymous && vma.fitsPmd(index * 512) && anonymousPmd(mm, vma, index, write))
@@ -85,7 +88,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
   const { folios, id } = mm;
   const { gather, allocSite, rmap, refs, maps, flags, orders } = folios;
   const { bits, pfn } = node;
-  const fill = vma.mapping === null && vma.write;
+  const fill = vma.mapping === null && vma.write && !mm.unstable;
   let slot = from;
   let failed = false;
   for (; slot < to; slot++) {

@@ -4,6 +4,11 @@ import { exitMmap } from './exit-mmap.ts';
 import type { FolioTable } from './folio-table.ts';
 import { dupMmap } from './fork.ts';
 import { type InstallOptions, installRun } from './install-run.ts';
+import { madviseCollapse } from './collapse.ts';
+import { madviseFree } from './madvise-free.ts';
+import { madviseGuardInstall, madviseGuardRemove } from './madvise-guard.ts';
+import { madviseCold, madvisePageout } from './madvise-pageout.ts';
+import { mlock } from './mlock.ts';
 import { madviseDontneed, madviseHugepage } from './madvise.ts';
 import { mmap } from './mmap.ts';
 import type { MmuNotifierSubscriptions } from './mmu-interval-notifier.ts';
@@ -61,6 +66,8 @@ export class Mm {
   notifiers: MmuNotifierSubscriptions | null = null;
   users = 1;
   count = 1;
+  /** The OOM reaper was here: contents are gone and faults fail (MMF_UNSTABLE). */
+  unstable = false;
   /** @internal */
   readonly faultTrace: Tracepoint<CpuFaultEvent>;
 
@@ -162,6 +169,36 @@ export class Mm {
   /** Ask for huge pages, or not. See {@link madviseHugepage}. */
   madviseHugepage(startPage: number, pages: number, on: boolean): Task<Errno> {
     return madviseHugepage(this, startPage, pages, on);
+  }
+
+  /** Let pages go when memory is short. See {@link madviseFree}. */
+  madviseFree(startPage: number, pages: number): Task<Errno> {
+    return madviseFree(this, startPage, pages);
+  }
+
+  /** Expect no use of pages. See {@link madviseCold}. */
+  madviseCold(startPage: number, pages: number): Task<Errno> {
+    return madviseCold(this, startPage, pages);
+  }
+
+  /** Write pages out now. See {@link madvisePageout}. */
+  madvisePageout(startPage: number, pages: number): Task<Errno> {
+    return madvisePageout(this, startPage, pages);
+  }
+
+  /** Make huge pages now. See {@link madviseCollapse}. */
+  madviseCollapse(startPage: number, pages: number): Task<Errno> {
+    return madviseCollapse(this, startPage, pages);
+  }
+
+  /** Make accesses fault, or no longer. See {@link madviseGuardInstall}. */
+  madviseGuard(startPage: number, pages: number, on: boolean): Task<Errno> {
+    return on ? madviseGuardInstall(this, startPage, pages) : madviseGuardRemove(this, startPage, pages);
+  }
+
+  /** Keep pages in memory, or no longer. See {@link mlock}. */
+  mlock(startPage: number, pages: number, on: boolean = true): Task<Errno> {
+    return mlock(this, startPage, pages, on);
   }
 
   /** Content tag that a CPU load sees, -1 when it would fault. Does not sleep. */

@@ -24,6 +24,8 @@ export interface VmaOptions {
   readonly hugetlb?: boolean;
   /** MADV_HUGEPAGE: an anonymous fault into an empty aligned 2 MiB gives a PMD-sized folio. */
   readonly hugepage?: boolean;
+  /** MADV_NOHUGEPAGE: never, not even by MADV_COLLAPSE. */
+  readonly noHugepage?: boolean;
   readonly name?: string;
 }
 
@@ -41,6 +43,7 @@ export class Vma {
   locked: boolean;
   readonly hugetlb: boolean;
   hugepage: boolean;
+  noHugepage: boolean;
   readonly name: string;
   /** Page cache behind the VMA, null for private anonymous memory. */
   readonly mapping: AddressSpace | null;
@@ -68,6 +71,7 @@ export class Vma {
     this.locked = o.locked ?? false;
     this.hugetlb = o.hugetlb ?? false;
     this.hugepage = o.hugepage ?? false;
+    this.noHugepage = o.noHugepage ?? false;
     this.name = o.name ?? '';
     this.mapping = mapping;
     this.pageOffset = o.fileOffsetPage ?? 0;
@@ -106,7 +110,8 @@ export class Vma {
       this.read === next.read &&
       this.write === next.write &&
       this.locked === next.locked &&
-      this.hugepage === next.hugepage
+      this.hugepage === next.hugepage &&
+      this.noHugepage === next.noHugepage
     );
   }
 

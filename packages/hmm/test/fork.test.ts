@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Mm } from '../src/index.ts';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
-import { block, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
+import { block, entries, exitAll, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
 
 const P = block(8);
 
@@ -17,18 +17,11 @@ function play(profile: KernelProfileName, body: (w: World, dev: Dmirror) => Task
       yield* body(w, dev);
       expect(audit(w.folios)).toEqual([]);
       yield* dev.close();
-      for (const mm of w.folios.mms.all()) yield* mm.exit();
+      yield* exitAll(w.folios);
     })(),
   );
   expect(w.machine.ledger.live()).toEqual([]);
   expect(w.machine.warnings).toBe(0);
-}
-
-function entries(mm: Mm, from: number, pages: number): string[] {
-  return Array.from(
-    { length: pages },
-    (_, i) => `${mm.entryKind(from + i)}${mm.isWritable(from + i) ? ':w' : ''}`,
-  );
 }
 
 describe.each(MEASURED)('fork on %s', (profile) => {
