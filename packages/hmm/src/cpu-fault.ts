@@ -33,7 +33,7 @@ const FAULT: SchedPoint = schedPoint('handle_mm_fault');
 const DEVICE: SchedPoint = schedPoint('dev_pagemap_ops.migrate_to_ram');
 
 /** A fault that achieved nothing is taken again at once; this is what one round trip through the handler takes. */
-const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000 });
+const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000, poll: true });
 
 /**
  * Handle one page fault (handle_mm_fault and below, mm/memory.c). The mmap lock is held for reading; may sleep. As in
