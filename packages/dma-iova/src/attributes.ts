@@ -22,8 +22,13 @@ export const IOMMU_CACHE: 4 = 4;
 export const IOMMU_MMIO: 16 = 16;
 export const IOMMU_PRIV: 32 = 32;
 
-/** By direction: BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE, NONE. */
-const DIRECTION_RIGHTS: readonly number[] = [IOMMU_READ | IOMMU_WRITE, IOMMU_READ, IOMMU_WRITE, 0];
+/** Two bits a direction: BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE, NONE, from the lowest. */
+const DIRECTION_RIGHTS = IOMMU_READ | IOMMU_WRITE | (IOMMU_READ << 2) | (IOMMU_WRITE << 4);
+
+/** IOMMU_READ and IOMMU_WRITE as a direction needs them. */
+export function directionRights(dir: DmaDataDirection): number {
+  return (DIRECTION_RIGHTS >>> (2 * dir)) & 3;
+}
 
 /**
  * Protection for a direction (dma_info_to_prot of drivers/iommu/dma-iommu.c, 7.3).
@@ -34,5 +39,6 @@ const DIRECTION_RIGHTS: readonly number[] = [IOMMU_READ | IOMMU_WRITE, IOMMU_REA
  */
 export function dmaInfoToProt(dir: DmaDataDirection, coherent: boolean, attrs: number): number {
   const cache = (attrs & DMA_ATTR_MMIO) !== 0 ? IOMMU_MMIO : coherent ? IOMMU_CACHE : 0;
-  return DIRECTION_RIGHTS[dir] === 0 ? 0 : DIRECTION_RIGHTS[dir]! | cache;
+  const rights = directionRights(dir);
+  return rights === 0 ? 0 : rights | cache;
 }

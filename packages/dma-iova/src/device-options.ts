@@ -12,6 +12,12 @@ import { PagingDomain } from './paging-domain.ts';
  */
 export type IommuMode = 'none' | 'strict' | 'lazy' | 'swiotlb';
 
+/** Bytes of IOVA space that must not be handed out. */
+export interface ReservedRegion {
+  readonly firstByte: number;
+  readonly lastByte: number;
+}
+
 /** DMA configuration of a device. */
 export interface DmaDeviceOptions {
   readonly name: string;
@@ -33,7 +39,7 @@ export interface DmaDeviceOptions {
   /** Start without the preference for addresses below 4 GiB (iommu.forcedac=1); default false. */
   readonly forcedac?: boolean;
   /** IOVA bytes that are never handed out; default the MSI window of x86. */
-  readonly reservedRegions?: readonly { readonly firstByte: number; readonly lastByte: number }[];
+  readonly reservedRegions?: readonly ReservedRegion[];
   /** Virtual IOMMU that caches absent entries (VT-d caching mode, AMD NpCache); default false. */
   readonly cachingMode?: boolean;
   /** The device has a TLB of its own (ATS); default false. */
@@ -47,7 +53,7 @@ export interface DmaDeviceOptions {
 }
 
 /** The MSI doorbell window that x86 IOMMUs reserve (fee00000-feefffff). */
-export const MSI_WINDOW: { readonly firstByte: number; readonly lastByte: number } = {
+export const MSI_WINDOW: ReservedRegion = {
   firstByte: 0xfee00000,
   lastByte: 0xfeefffff,
 };
@@ -67,10 +73,7 @@ export function makeDomain(machine: Machine, o: DmaDeviceOptions): PagingDomain 
 }
 
 /** Take the reserved regions out of an IOVA space. */
-export function reserve(
-  iova: IovaAllocator,
-  regions: readonly { firstByte: number; lastByte: number }[],
-): void {
+export function reserve(iova: IovaAllocator, regions: readonly ReservedRegion[]): void {
   for (const { firstByte, lastByte } of regions) {
     iova.reserve(Math.floor(firstByte / 4096), Math.floor(lastByte / 4096));
   }

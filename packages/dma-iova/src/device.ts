@@ -1,8 +1,15 @@
 import type { LiveItem, Machine, Pfn, Tracepoint } from '@gpusvm/kernel';
-import { type DmaDataDirection, dmaInfoToProt, IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
+import { IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
 import { liveResources } from './device-report.ts';
-import { C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
-import { type DmaDeviceOptions, type IommuMode, makeDomain, MSI_WINDOW, reserve } from './device-options.ts';
+import { C_CALL_LINK, C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
+import {
+  type DmaDeviceOptions,
+  type IommuMode,
+  makeDomain,
+  MSI_WINDOW,
+  reserve,
+  type ReservedRegion,
+} from './device-options.ts';
 import { dmaTracepoints, type DmaTracepoints } from './dma-tracepoints.ts';
 import { FlushQueue } from './flush-queue.ts';
 import type { IommuDomain } from './iommu-domain.ts';
@@ -12,7 +19,15 @@ import { iovaAllocator } from './iova/iova-allocators.ts';
 import { PagingDomain } from './paging-domain.ts';
 import { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
 import { Swiotlb } from './swiotlb.ts';
-import { DMA_ACCESS, DMA_FAULT, type DmaAccessEvent, type DmaFaultEvent } from './tracepoints.ts';
+import {
+  DMA_ACCESS,
+  DMA_DEVICE_CREATE,
+  DMA_DEVICE_DESTROY,
+  DMA_FAULT,
+  type DmaAccessArgs,
+  type DmaAccessEvent,
+  type DmaFaultEvent,
+} from './tracepoints.ts';
 
 const PAGES_32BIT = 2 ** 20;
 
@@ -27,6 +42,8 @@ export class DmaDevice {
   readonly mode: IommuMode;
   readonly coherent: boolean;
   readonly untrusted: boolean;
+  /** IOVA bytes that are never handed out, in translated modes. */
+  readonly reservedRegions: readonly ReservedRegion[];
   /** Null in modes `none` and `swiotlb`. */
   readonly domain: IommuDomain | null;
   /** Null in modes `none` and `swiotlb`. */
@@ -43,8 +60,8 @@ export class DmaDevice {
   readonly gather: IotlbGather = new IotlbGather();
   /** @internal translated, snooping, never bounced: a page-aligned link is nothing but a map. */
   readonly plain: boolean;
-  /** @internal protection by direction for links without attributes. */
-  readonly protection: Uint8Array;
+  /** @internal links of whole pages since the counters were folded. */
+  pageLinks = 0;
   /** @internal tracepoints of the DMA API. */
   readonly trace: DmaTracepoints;
   #maskBits: number;
@@ -52,11 +69,12 @@ export class DmaDevice {
   #limitPage = 0;
   /** pci_32bit_workaround: prefer addresses below 4 GiB until that fails once. */
   #prefer32: boolean;
+  readonly #endCounting: () => void;
   #polledNs = 0;
   /** What was still alive when the device was destroyed; stays in the ledger. */
   #leaked: readonly LiveItem[] | null = null;
   readonly #fault: Tracepoint<DmaFaultEvent>;
-  readonly #access: Tracepoint<DmaAccessEvent>;
+  readonly #access: Tracepoint<DmaAccessEvent, DmaAccessArgs>;
 
   constructor(machine: Machine, memory: PhysicalMemory, o: DmaDeviceOptions) {
     this.machine = machine;
@@ -65,7 +83,9 @@ export class DmaDevice {
     this.mode = o.iommu;
     this.coherent = o.coherent ?? true;
     this.untrusted = o.untrusted ?? false;
-    this.counters = dmaCounters(machine).values;
+    const counters = dmaCounters(machine);
+    this.counters = counters.values;
+    this.#endCounting = counters.addSource(() => this.#foldCounters());
     this.trace = dmaTracepoints(machine);
     this.#fault = machine.trace.point(DMA_FAULT);
     this.#access = machine.trace.point(DMA_ACCESS);
@@ -75,7 +95,8 @@ export class DmaDevice {
     const translated = o.iommu === 'strict' || o.iommu === 'lazy';
     this.domain = translated ? (o.domain ?? makeDomain(machine, o)) : null;
     this.iova = translated ? iovaAllocator(o.iovaAllocator ?? 'linux-rbtree', machine) : null;
-    if (this.iova !== null) reserve(this.iova, o.reservedRegions ?? [MSI_WINDOW]);
+    this.reservedRegions = o.reservedRegions ?? [MSI_WINDOW];
+    if (this.iova !== null) reserve(this.iova, this.reservedRegions);
     this.flushQueue =
       this.domain !== null && o.iommu === 'lazy'
         ? new FlushQueue(machine, this.domain, o.flushQueue ?? 'per-cpu', (page, pages) =>
@@ -85,11 +106,10 @@ export class DmaDevice {
     const bounces = o.iommu === 'swiotlb' || (translated && this.untrusted);
     this.swiotlb = bounces ? new Swiotlb(machine, memory, o.name, o.swiotlbPages ?? 16384) : null;
     this.plain = translated && this.coherent && !bounces;
-    this.protection = Uint8Array.from([0, 1, 2, 3], (dir) =>
-      dmaInfoToProt(dir as DmaDataDirection, this.coherent, 0),
-    );
     this.#updateLimit();
     machine.ledger.register(() => this.#leaked ?? liveResources(this));
+    const created = machine.trace.point(DMA_DEVICE_CREATE);
+    if (created.enabled) created.emit(this);
   }
 
   /** Width of the DMA mask (dma_set_mask). */
@@ -144,11 +164,14 @@ export class DmaDevice {
    */
   destroy(): void {
     if (this.#leaked !== null) throw new RangeError(`device ${this.name} is destroyed already`);
+    const point = this.machine.trace.point(DMA_DEVICE_DESTROY);
+    if (point.enabled) point.emit(this);
     this.flushQueue?.drain();
     // Table pages go with the domain; leaves, reservations and slots had an owner who forgot them.
     this.#leaked = liveResources(this).filter((item) => item.kind !== 'io page table' && item.count > 0);
     this.swiotlb?.destroy();
     if (this.domain instanceof PagingDomain) this.domain.destroy();
+    this.#endCounting();
   }
 
   /**
@@ -192,6 +215,11 @@ export class DmaDevice {
     this.iova?.poll();
   }
 
+  #foldCounters(): void {
+    this.counters[C_CALL_LINK]! += this.pageLinks;
+    this.pageLinks = 0;
+  }
+
   #returnIova(page: number, pages: number): void {
     this.counters[C_IOVA_FREE]!++;
     this.iova!.free(page, pages, this.cpu);
@@ -226,7 +254,7 @@ export class DmaDevice {
   }
 
   #traceAccess(dmaAddrBytes: number, access: 'read' | 'write', pfn: Pfn): void {
-    this.#access.emit({ device: this.name, dmaAddrBytes, access, pfn });
+    this.#access.emit(this, dmaAddrBytes, access, pfn);
   }
 
   #updateLimit(): void {

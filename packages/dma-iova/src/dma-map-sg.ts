@@ -35,11 +35,13 @@ export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection,
   const err = mapPieces(dev, sg, page, dir, attrs);
   if (err !== 0) {
     dev.freeIova(page, bytes / 4096, null);
+    if (dev.trace.mapSg.enabled) dev.trace.mapSg.emit(dev, sg, dir, attrs);
     return -EINVAL;
   }
   dev.domain.syncMap(page, bytes / 4096);
   if (!dev.coherent && (attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) dev.counters[C_CPU_SYNC]! += bytes / 4096;
   finalise(sg, page * 4096);
+  if (dev.trace.mapSg.enabled) dev.trace.mapSg.emit(dev, sg, dir, attrs);
   return sg.mapped;
 }
 
@@ -53,6 +55,7 @@ export function dmaUnmapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirectio
     return;
   }
   dev.counters[C_CALL_UNMAP]!++;
+  if (dev.trace.unmapSg.enabled) dev.trace.unmapSg.emit(dev, sg, dir, attrs);
   const start = sg.dmaAddrBytes[0]!;
   const last = sg.mapped - 1;
   const end = sg.dmaAddrBytes[last]! + sg.dmaLengthBytes[last]!;

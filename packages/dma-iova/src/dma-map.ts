@@ -12,7 +12,6 @@ import { C_CALL_MAP, C_CALL_UNMAP, C_CPU_SYNC, C_LVL_TOUCH, C_WALK } from './dma
 import { iommuMapBytes } from './iommu-map-bytes.ts';
 import { NO_PFN } from './physical-memory.ts';
 import { warnShortUnmap } from './short-unmap.ts';
-import type { DmaMapEvent } from './tracepoints.ts';
 
 /** Attributes of memory that is neither synced nor bounced. */
 const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
@@ -40,8 +39,7 @@ export function dmaMapPhys(
       : dev.domain === null
         ? mapDirect(dev, physBytes, sizeBytes, dir, attrs)
         : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
-  if (dev.trace.mapPhys.enabled)
-    dev.trace.mapPhys.emit(mapEvent(dev, addr, physBytes, sizeBytes, dir, attrs));
+  if (dev.trace.mapPhys.enabled) dev.trace.mapPhys.emit(dev, addr, physBytes, sizeBytes, dir, attrs);
   return addr;
 }
 
@@ -61,7 +59,7 @@ export function dmaUnmapPhys(
 ): void {
   dev.counters[C_CALL_UNMAP]!++;
   if (dev.trace.unmapPhys.enabled) {
-    dev.trace.unmapPhys.emit(mapEvent(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs));
+    dev.trace.unmapPhys.emit(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs);
   }
   if (dev.domain === null) {
     if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil(((dmaAddrBytes & 4095) + sizeBytes) / 4096);
@@ -218,15 +216,4 @@ function syncs(dev: DmaDevice, attrs: number): boolean {
 function refuseDirection(dev: DmaDevice): number {
   dev.machine.warn('dma_map_phys: direction', `${dev.name}: direction NONE`);
   return DMA_MAPPING_ERROR;
-}
-
-function mapEvent(
-  dev: DmaDevice,
-  dmaAddrBytes: number,
-  physBytes: number,
-  sizeBytes: number,
-  dir: number,
-  attrs: number,
-): DmaMapEvent {
-  return { device: dev.name, dmaAddrBytes, physBytes, sizeBytes, dir, attrs };
 }

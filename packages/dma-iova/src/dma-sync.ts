@@ -14,6 +14,7 @@ export function dmaSyncSingleForCpu(
   dir: DmaDataDirection,
 ): void {
   maintain(dev, dmaAddrBytes, sizeBytes);
+  if (dev.trace.syncSingle.enabled) dev.trace.syncSingle.emit(dev, dmaAddrBytes, sizeBytes, dir, true);
   if (dir !== DMA_TO_DEVICE) copySlot(dev, dmaAddrBytes, true);
 }
 
@@ -24,6 +25,7 @@ export function dmaSyncSingleForDevice(
   sizeBytes: number,
   dir: DmaDataDirection,
 ): void {
+  if (dev.trace.syncSingle.enabled) dev.trace.syncSingle.emit(dev, dmaAddrBytes, sizeBytes, dir, false);
   if (dir !== DMA_FROM_DEVICE) copySlot(dev, dmaAddrBytes, false);
   maintain(dev, dmaAddrBytes, sizeBytes);
 }

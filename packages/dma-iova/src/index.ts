@@ -2,7 +2,7 @@ export * from './attributes.ts';
 export { ByteMemory } from './byte-memory.ts';
 export { Buddy, MAX_PAGE_ORDER } from './buddy.ts';
 export { DmaDevice } from './device.ts';
-export { type DmaDeviceOptions, type IommuMode, MSI_WINDOW } from './device-options.ts';
+export { type DmaDeviceOptions, type IommuMode, MSI_WINDOW, type ReservedRegion } from './device-options.ts';
 export type { DmaTracepoints } from './dma-tracepoints.ts';
 export { type DmaCounterName, dmaCounters } from './dma-counters.ts';
 export { dmaIovaUnlinkRuns, packDescending } from './dma-iova-runs.ts';

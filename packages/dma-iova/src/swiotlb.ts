@@ -8,7 +8,7 @@ import {
 import { Buddy } from './buddy.ts';
 import { C_SWIOTLB, dmaCounters } from './dma-counters.ts';
 import { NO_PFN, type PhysicalMemory } from './physical-memory.ts';
-import { SWIOTLB_BOUNCED, type SwiotlbBouncedEvent } from './tracepoints.ts';
+import { SWIOTLB_BOUNCED, SWIOTLB_UNBOUNCED, type SwiotlbArgs, type SwiotlbEvent } from './tracepoints.ts';
 
 /** An area of the pool: physically contiguous, 2 MiB. Larger mappings cannot be bounced. */
 const AREA_ORDER = 9;
@@ -33,7 +33,8 @@ export class Swiotlb {
   #live = 0;
   readonly #site: FaultSite;
   readonly #counters: Float64Array;
-  readonly #point: Tracepoint<SwiotlbBouncedEvent>;
+  readonly #bounced: Tracepoint<SwiotlbEvent, SwiotlbArgs>;
+  readonly #unbounced: Tracepoint<SwiotlbEvent, SwiotlbArgs>;
 
   constructor(machine: Machine, memory: PhysicalMemory, device: string, maxPages: number) {
     this.#memory = memory;
@@ -45,7 +46,8 @@ export class Swiotlb {
     this.#length = new Float64Array(this.#maxAreas * AREA_PAGES);
     this.#site = machine.faultInjection.site('swiotlb.map');
     this.#counters = dmaCounters(machine).values;
-    this.#point = machine.trace.point(SWIOTLB_BOUNCED);
+    this.#bounced = machine.trace.point(SWIOTLB_BOUNCED);
+    this.#unbounced = machine.trace.point(SWIOTLB_UNBOUNCED);
   }
 
   /** Mappings that hold a slot. */
@@ -74,9 +76,7 @@ export class Swiotlb {
     if (dir !== DMA_FROM_DEVICE && (attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) {
       this.#memory.copy(at, physBytes, sizeBytes);
     }
-    if (this.#point.enabled) {
-      this.#point.emit({ device: this.#device, physBytes, slotBytes: at, sizeBytes, dir });
-    }
+    if (this.#bounced.enabled) this.#bounced.emit(this.#device, physBytes, at, sizeBytes, dir, attrs);
     return at;
   }
 
@@ -98,6 +98,7 @@ export class Swiotlb {
     this.#origin[slot] = 0;
     this.#slots.free(slot, pages <= 1 ? 0 : 32 - Math.clz32(pages - 1));
     this.#live--;
+    if (this.#unbounced.enabled) this.#unbounced.emit(this.#device, origin, slotBytes, size, dir, attrs);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import { type Pfn, type SchedPoint, type Suspension, type Task, schedPoint } from '@gpusvm/kernel';
 import { CPU_FAULT_DEVICE } from './counters.ts';
 import { FOLIO_ANON } from './folio-flags.ts';
-import { splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
+import { mapPmd, splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
 import { FAULT_SLOW, mapNewAnonPmd, minorFault } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
@@ -93,7 +93,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
-  const code = yield* ops.migrateToRam({ mm, vma, page, folio: head, pmd });
+  const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.
@@ -114,6 +114,7 @@ function* copyOnWrite(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<numbe
 }
 
 function* copyOnWritePmd(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<number> {
+  if (vma.hugetlb) return yield* copyHugetlb(mm, vma, node);
   const zero = (node.huge & PTE_KIND) === PTE_ZERO;
   if (!zero || !mm.machine.profile.hmm.deviceThp) {
     yield* splitHugePmd(mm, page);
@@ -132,6 +133,33 @@ function* copyOnWritePmd(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<nu
   }
   yield* mmuNotifierInvalidateRangeEnd(mm, range);
   return 0;
+}
+
+/** hugetlb_wp: a copy of the whole huge page, or SIGBUS when there is none. Sends CLEAR. */
+function* copyHugetlb(mm: Mm, vma: Vma, node: PmdNode): Task<number> {
+  const { folios } = mm;
+  const { index, startPage, hugePfn } = node;
+  const range = mmuNotifierRange('CLEAR', startPage, startPage + 512);
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
+  const now = mm.pageTable.lookup(index);
+  let code = 0;
+  if (now !== null && now.hugePfn === hugePfn && (now.huge & PTE_WRITE) === 0) {
+    const bits = now.huge;
+    // The old page keeps its last reference until it has been copied.
+    folios.get(hugePfn);
+    unmapFolioPage(folios, hugePfn);
+    mm.pageTable.remove(now);
+    if (mapNewAnonPmd(mm, vma, index)) {
+      const copy = mm.pageTable.lookup(index)!.hugePfn;
+      for (let i = 0; i < 512; i++) folios.writeTag(copy + i, folios.readTag(hugePfn + i));
+    } else {
+      mapPmd(mm, index, hugePfn, bits);
+      code = VM_FAULT_SIGBUS;
+    }
+    folios.put(hugePfn);
+  }
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
+  return code;
 }
 
 /**
@@ -153,7 +181,7 @@ function copyPage(mm: Mm, node: PmdNode, slot: number): number {
   node.pfn[slot] = pfn;
   node.bits[slot] = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
   if (kind === PTE_PRESENT) {
-    folios.memory.writeTag(pfn, folios.memory.readTag(old));
+    folios.writeTag(pfn, folios.readTag(old));
     unmapFolioPage(folios, old);
   }
   return 0;

@@ -1,5 +1,5 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
-import { FOLIO_ANON, FOLIO_DEVICE } from './folio-flags.ts';
+import { FOLIO_ANON, FOLIO_DEVICE, FOLIO_DEVICE_MASK } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE } from './migrate-pfns.ts';
 import type { MigrateVma } from './migrate-vma.ts';
@@ -62,6 +62,6 @@ export function insertPmd(args: MigrateVma, slot: number): boolean {
 
 function newBits(args: MigrateVma, pfn: Pfn): number {
   const { folios } = args.mm;
-  const kind = (folios.flags[pfn]! & FOLIO_DEVICE) !== 0 ? PTE_DEVICE : PTE_PRESENT;
+  const kind = (folios.flags[pfn]! & FOLIO_DEVICE_MASK) === FOLIO_DEVICE ? PTE_DEVICE : PTE_PRESENT;
   return kind | PTE_ANON_EXCLUSIVE | (args.vma!.write ? PTE_WRITE | PTE_DIRTY : 0);
 }

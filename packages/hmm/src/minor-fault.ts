@@ -1,6 +1,6 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
 import { CPU_FAULT_THP } from './counters.ts';
-import { FOLIO_ANON, FOLIO_HEAD } from './folio-flags.ts';
+import { FOLIO_ANON, FOLIO_HEAD, FOLIO_SWAPCACHE } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
@@ -189,7 +189,7 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
   if (write && !vma.shared) {
     const pfn = mapNewAnon(mm, node, slot, true);
     if (pfn < 0) return VM_FAULT_OOM;
-    folios.memory.writeTag(pfn, folios.memory.readTag(cached));
+    folios.writeTag(pfn, folios.readTag(cached));
     return 0;
   }
   const writable = vma.shared && vma.write && (write || space.shmem);
@@ -212,7 +212,7 @@ function reusePmd(mm: Mm, vma: Vma, node: PmdNode): number {
   const bits = node.huge;
   if ((bits & PTE_KIND) !== PTE_PRESENT || (bits & PTE_PROTNONE) !== 0) return FAULT_SLOW;
   if ((bits & PTE_WRITE) !== 0) return 0;
-  if (!vma.shared && !vma.hugetlb && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
+  if (!vma.shared && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
   node.huge = bits | PTE_WRITE | PTE_DIRTY | (vma.shared ? 0 : PTE_ANON_EXCLUSIVE);
   return 0;
 }
@@ -222,5 +222,7 @@ function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
   if ((bits & PTE_ANON_EXCLUSIVE) !== 0) return true;
   const folios = mm.folios;
   const head = folios.head(pfn);
-  return (folios.flags[head]! & FOLIO_ANON) !== 0 && folios.refs[head] === 1 && folios.maps[head] === 1;
+  if ((folios.flags[head]! & FOLIO_ANON) === 0 || folios.maps[head] !== 1) return false;
+  if ((folios.flags[head]! & FOLIO_SWAPCACHE) !== 0) folios.swap.tryFreeCache(head);
+  return folios.refs[head] === 1;
 }

@@ -1,8 +1,7 @@
 import { unmapFolioPage, ownsPage } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
-import { PTE_KIND, PTE_EXCLUSIVE, PTE_MARKER, PTE_SWAP } from './pte.ts';
-import { NotImplemented } from '@gpusvm/kernel';
+import { PTE_KIND, PTE_SWAP } from './pte.ts';
 
 /**
  * Remove every entry of a range and drop what the entries own (zap_page_range, unmap_vmas). Leaves that stick out of
@@ -46,11 +45,9 @@ function zapTable(mm: Mm, node: PmdNode, from: number, to: number): void {
   for (let slot = from; slot < to; slot++) {
     const entry = bits[slot]!;
     if (entry === 0) continue;
-    const kind = entry & PTE_KIND;
-    if (kind === PTE_SWAP || kind === PTE_EXCLUSIVE || kind === PTE_MARKER)
-      throw new NotImplemented('zap of this entry');
     bits[slot] = 0;
     node.used--;
     if (ownsPage(entry)) unmapFolioPage(mm.folios, pfn[slot]!);
+    else if ((entry & PTE_KIND) === PTE_SWAP) mm.folios.swap.free(pfn[slot]!);
   }
 }

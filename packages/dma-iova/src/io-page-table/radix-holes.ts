@@ -33,9 +33,10 @@ export function radixUnmapHoles(
   out.firstHolePage = -1;
   out.foreignLeaves = 0;
   out.holeEnd = -1;
+  pt.endStreak();
   pt.counters[C_WALK]!++;
   clearLevel(pt, ROOT, pt.levels - 1, page, page + pages, gather, out);
-  pt.mappedPages -= out.clearedPages;
+  pt.addMapped(-out.clearedPages);
 }
 
 function clearLevel(
@@ -90,7 +91,7 @@ function clearTable(
     if (covered) {
       meta[e] = 0;
       pt.counters[C_PTE_W]!++;
-      queueEmptySubtree(pt, child, level - 1, gather);
+      queueEmptySubtree(pt, child, level - 1, page, gather);
     }
     return;
   }
@@ -103,7 +104,7 @@ function clearTable(
   }
   meta[e] = 0;
   pt.counters[C_PTE_W]!++;
-  pt.queueTable(child, gather);
+  pt.queueTable(child, level - 1, page, gather);
 }
 
 function clearLeaf(

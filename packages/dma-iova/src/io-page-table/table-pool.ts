@@ -26,6 +26,8 @@ export class TablePool {
   /** Low 32 bits of the pfn, or a table id. */
   lo: Uint32Array = new Uint32Array(4 * ENTRIES);
   meta: Uint16Array = new Uint16Array(4 * ENTRIES);
+  /** The same memory, two entries a number, for scans. */
+  metaPairs: Int32Array = new Int32Array(this.meta.buffer);
   /** Per table: leaf entries plus child tables that map something. 0 = pinned, if linked. */
   live: Uint16Array = new Uint16Array(4);
   /** Chain of free tables, and of tables that wait in a gather or a flush queue. */
@@ -92,6 +94,7 @@ export class TablePool {
     const meta = new Uint16Array(capacity * ENTRIES);
     meta.set(this.meta);
     this.meta = meta;
+    this.metaPairs = new Int32Array(meta.buffer);
     const live = new Uint16Array(capacity);
     live.set(this.live);
     this.live = live;

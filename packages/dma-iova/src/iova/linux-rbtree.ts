@@ -4,6 +4,11 @@ import type { IovaAllocator } from './iova-allocator.ts';
 import { RangeTree } from './rb-tree.ts';
 import { Rcache, RCACHE_BINS } from './rcache.ts';
 
+// V8 folds a module's own constants, not imported ones.
+const RB_ALLOC = C_RB_ALLOC;
+const RB_FREE = C_RB_FREE;
+const RB_STEP = C_RB_STEP;
+
 /** First page beyond 32-bit addresses. */
 const PAGES_32BIT = 2 ** 20;
 /** Start of the anchor node, above every possible page. */
@@ -139,7 +144,7 @@ export class LinuxRbtree implements IovaAllocator {
         successor = curr;
         curr = prev[curr]!;
       } while (curr !== 0 && page <= hi[curr]! && page >= low);
-      this.#counters[C_RB_STEP]! += steps;
+      this.#counters[RB_STEP]! += steps;
       if (page >= low) {
         this.#insert(successor, page, size);
         return page;
@@ -156,7 +161,7 @@ export class LinuxRbtree implements IovaAllocator {
 
   #insert(successor: number, page: number, size: number): void {
     const node = this.#tree.insertBefore(successor, page, page + size - 1);
-    this.#counters[C_RB_ALLOC]!++;
+    this.#counters[RB_ALLOC]!++;
     if (page + size - 1 < PAGES_32BIT) this.#cached32Node = node;
     else this.#cachedNode = node;
   }
@@ -174,7 +179,7 @@ export class LinuxRbtree implements IovaAllocator {
     if (lo < PAGES_32BIT) this.#max32AllocSize = PAGES_32BIT;
     if (lo >= tree.lo[this.#cachedNode]!) this.#cachedNode = next;
     tree.erase(node);
-    this.#counters[C_RB_FREE]!++;
+    this.#counters[RB_FREE]!++;
   }
 
   /** A node that a reservation swallows may not stay a cached one. */

@@ -2,6 +2,7 @@ import { Machine } from '@gpusvm/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NaivePageTable, same } from '../../src/contract/index.ts';
+import { reachableTables } from '../../src/io-page-table/radix-visit.ts';
 import { IO_PAGE_TABLES, type IoPageTableFormat, IotlbGather, PagingDomain } from '../../src/index.ts';
 
 const SPAN = 1536;
@@ -82,7 +83,7 @@ class Unmap implements fc.Command<NaivePageTable, Real> {
 /** Everything that can be seen agrees, and the tables in use are those that can be reached. */
 function agree(model: NaivePageTable, { domain, machine }: Real): void {
   same(domain.mappedPages, model.mappedPages, 'mapped pages');
-  same(domain.table.reachableTables(), domain.tables, 'tables in use');
+  same(reachableTables(domain.table), domain.tables, 'tables in use');
   let pages = 0;
   domain.forEachLeaf((page, pfn, n) => {
     pages += n;
