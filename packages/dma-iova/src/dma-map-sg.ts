@@ -119,7 +119,10 @@ function mapPieces(
   return 0;
 }
 
-/** __finalise_sg: join segments that are contiguous in IOVA, start without an offset and stay below the maximum. */
+/**
+ * __finalise_sg: join segments that are contiguous in IOVA, start without an offset and stay below the maximum. What
+ * is left below it is an unsigned 32-bit number there: behind a segment that alone is longer, everything joins.
+ */
 function finalise(sg: ScatterList, baseBytes: number): void {
   let addr = baseBytes;
   let length = 0;
@@ -128,7 +131,7 @@ function finalise(sg: ScatterList, baseBytes: number): void {
     const offset = sg.physBytes[i]! & 4095;
     const bytes = sg.lengthBytes[i]!;
     const crosses = addr % SEGMENT_BOUNDARY_BYTES === 0;
-    if (length !== 0 && offset === 0 && !crosses && MAX_SEGMENT_BYTES - length >= bytes) {
+    if (length !== 0 && offset === 0 && !crosses && (MAX_SEGMENT_BYTES - length) >>> 0 >= bytes) {
       length += bytes;
     } else {
       sg.dmaAddrBytes[count] = addr + offset;
