@@ -13,6 +13,12 @@ import { PagingDomain } from './paging-domain.ts';
  */
 export type IommuMode = 'none' | 'strict' | 'lazy' | 'swiotlb';
 
+/** Bytes of IOVA space that must not be handed out. */
+export interface ReservedRegion {
+  readonly firstByte: number;
+  readonly lastByte: number;
+}
+
 /** DMA configuration of a device. */
 export interface DmaDeviceOptions {
   readonly name: string;
@@ -34,7 +40,7 @@ export interface DmaDeviceOptions {
   /** Start without the preference for addresses below 4 GiB (iommu.forcedac=1); default false. */
   readonly forcedac?: boolean;
   /** IOVA bytes that are never handed out; default the MSI window of x86. */
-  readonly reservedRegions?: readonly { readonly firstByte: number; readonly lastByte: number }[];
+  readonly reservedRegions?: readonly ReservedRegion[];
   /** Virtual IOMMU that caches absent entries (VT-d caching mode, AMD NpCache); default false. */
   readonly cachingMode?: boolean;
   /** The device has a TLB of its own (ATS); default false. */
@@ -47,6 +53,11 @@ export interface DmaDeviceOptions {
    * (64 MiB, IO_TLB_DEFAULT_SIZE); 0 = the pool is inactive (swiotlb=noforce).
    */
   readonly swiotlbPages?: number;
+  /**
+   * Longest mapping that can be bounced, a power of two of at least 2 KiB and at most 2 MiB; default 256 KiB as the
+   * kernel is built (IO_TLB_SEGSIZE slots of 2 KiB). With it a 2 MiB folio cannot be bounced at all.
+   */
+  readonly swiotlbSegmentBytes?: number;
   /** Offset bits of an address that a bounce slot keeps (dma_set_min_align_mask); default 0, NVMe has 4095. */
   readonly minAlignMask?: number;
   /**
@@ -67,7 +78,7 @@ export interface DmaDeviceOptions {
 }
 
 /** The MSI doorbell window that x86 IOMMUs reserve (fee00000-feefffff). */
-export const MSI_WINDOW: { readonly firstByte: number; readonly lastByte: number } = {
+export const MSI_WINDOW: ReservedRegion = {
   firstByte: 0xfee00000,
   lastByte: 0xfeefffff,
 };
@@ -87,11 +98,7 @@ export function makeDomain(machine: Machine, o: DmaDeviceOptions): PagingDomain 
 }
 
 /** Take the reserved regions out of an IOVA space that counts in granules. */
-export function reserve(
-  iova: IovaAllocator,
-  granuleBytes: number,
-  regions: readonly { firstByte: number; lastByte: number }[],
-): void {
+export function reserve(iova: IovaAllocator, granuleBytes: number, regions: readonly ReservedRegion[]): void {
   for (const { firstByte, lastByte } of regions) {
     iova.reserve(Math.floor(firstByte / granuleBytes), Math.floor(lastByte / granuleBytes));
   }

@@ -2,7 +2,14 @@ import type { LiveItem, Machine, Pfn, Tracepoint } from '@gpusvm/kernel';
 import { IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
 import { liveResources } from './device-report.ts';
 import { C_CALL_LINK, C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
-import { type DmaDeviceOptions, type IommuMode, makeDomain, MSI_WINDOW, reserve } from './device-options.ts';
+import {
+  type DmaDeviceOptions,
+  type IommuMode,
+  makeDomain,
+  MSI_WINDOW,
+  reserve,
+  type ReservedRegion,
+} from './device-options.ts';
 import { dmaTracepoints, type DmaTracepoints } from './dma-tracepoints.ts';
 import { FlushQueue } from './flush-queue.ts';
 import type { DramView } from './dram-view.ts';
@@ -14,8 +21,17 @@ import type { P2pClient } from './p2pdma.ts';
 import { PagingDomain } from './paging-domain.ts';
 import type { PeerMemory } from './peer-memory.ts';
 import { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
+import { SEGMENT_SLOTS, SLOT_BYTES } from './swiotlb-pool.ts';
 import { Swiotlb } from './swiotlb.ts';
-import { DMA_ACCESS, DMA_FAULT, type DmaAccessEvent, type DmaFaultEvent } from './tracepoints.ts';
+import {
+  DMA_ACCESS,
+  DMA_DEVICE_CREATE,
+  DMA_DEVICE_DESTROY,
+  DMA_FAULT,
+  type DmaAccessArgs,
+  type DmaAccessEvent,
+  type DmaFaultEvent,
+} from './tracepoints.ts';
 
 const PAGES_32BIT = 2 ** 20;
 
@@ -30,6 +46,8 @@ export class DmaDevice {
   readonly mode: IommuMode;
   readonly coherent: boolean;
   readonly untrusted: boolean;
+  /** IOVA bytes that are never handed out, in translated modes. */
+  readonly reservedRegions: readonly ReservedRegion[];
   /** Null in modes `none` and `swiotlb`. */
   readonly domain: IommuDomain | null;
   /** Null in modes `none` and `swiotlb`. */
@@ -77,7 +95,7 @@ export class DmaDevice {
   /** What was still alive when the device was destroyed; stays in the ledger. */
   #leaked: readonly LiveItem[] | null = null;
   readonly #fault: Tracepoint<DmaFaultEvent>;
-  readonly #access: Tracepoint<DmaAccessEvent>;
+  readonly #access: Tracepoint<DmaAccessEvent, DmaAccessArgs>;
 
   constructor(machine: Machine, memory: PhysicalMemory, o: DmaDeviceOptions) {
     this.machine = machine;
@@ -109,7 +127,8 @@ export class DmaDevice {
     this.iova = translated
       ? iovaAllocator(o.iovaAllocator ?? 'linux-rbtree', machine, 2 ** 32 / this.granuleBytes)
       : null;
-    if (this.iova !== null) reserve(this.iova, this.granuleBytes, o.reservedRegions ?? [MSI_WINDOW]);
+    this.reservedRegions = o.reservedRegions ?? [MSI_WINDOW];
+    if (this.iova !== null) reserve(this.iova, this.granuleBytes, this.reservedRegions);
     this.flushQueue =
       this.domain !== null && o.iommu === 'lazy'
         ? new FlushQueue(machine, this.domain, o.flushQueue ?? 'per-cpu', (page, pages) =>
@@ -121,10 +140,20 @@ export class DmaDevice {
       (translated && this.untrusted) ||
       (this.kmallocAlignBytes !== 0 && !this.coherent) ||
       (o.iommu === 'none' && o.swiotlbPages !== undefined);
-    this.swiotlb = bounces ? new Swiotlb(machine, memory, o.name, o.swiotlbPages ?? 16384) : null;
+    this.swiotlb = bounces
+      ? new Swiotlb(
+          machine,
+          memory,
+          o.name,
+          o.swiotlbPages ?? 16384,
+          o.swiotlbSegmentBytes ?? SEGMENT_SLOTS * SLOT_BYTES,
+        )
+      : null;
     this.plain = translated && this.coherent && !bounces && this.granulePages === 1;
     this.#updateLimit();
     machine.ledger.register(() => this.#leaked ?? liveResources(this));
+    const created = machine.trace.point(DMA_DEVICE_CREATE);
+    if (created.enabled) created.emit(this);
   }
 
   /** Width of the DMA mask (dma_set_mask). */
@@ -194,6 +223,8 @@ export class DmaDevice {
    */
   destroy(): void {
     if (this.#leaked !== null) throw new RangeError(`device ${this.name} is destroyed already`);
+    const point = this.machine.trace.point(DMA_DEVICE_DESTROY);
+    if (point.enabled) point.emit(this);
     this.flushQueue?.drain();
     // Table pages go with the domain; leaves, reservations and slots had an owner who forgot them.
     this.#leaked = liveResources(this).filter((item) => item.kind !== 'io page table' && item.count > 0);
@@ -300,7 +331,7 @@ export class DmaDevice {
   }
 
   #traceAccess(dmaAddrBytes: number, access: 'read' | 'write', pfn: Pfn): void {
-    this.#access.emit({ device: this.name, dmaAddrBytes, access, pfn });
+    this.#access.emit(this, dmaAddrBytes, access, pfn);
   }
 
   #updateLimit(): void {

@@ -76,7 +76,7 @@ function bounceOne(
   attrs: number,
 ): Errno {
   const mask = dev.granuleBytes - 1;
-  const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, mask, mask);
+  const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, mask, mask);
   if (slot < 0) return -ENOMEM;
   if (dev.untrusted) zeroPadding(dev, slot, sizeBytes);
   const err = iommuMapBytes(dev, state.addr + offsetBytes, slot, sizeBytes, dir, attrs);

@@ -4,7 +4,7 @@ import type { DmaDevice } from './device.ts';
 import { C_CALL_UNLINK } from './dma-counters.ts';
 import { syncForCpuSlowly } from './dma-iova-bounce.ts';
 import { type DmaIovaState, reservedPages } from './dma-iova-state.ts';
-import { dmaIovaFree } from './dma-iova.ts';
+import { freeReservation } from './dma-iova.ts';
 import { iovaOffset } from './iova-granule.ts';
 
 /** What {@link dmaIovaDestroyHoles} found and did. */
@@ -52,17 +52,9 @@ export function dmaIovaDestroyHoles(
     firstHolePage: found.firstHolePage < 0 ? -1 : found.firstHolePage - page,
   };
   if (dev.trace.unlink.enabled) {
-    dev.trace.unlink.emit({
-      device: dev.name,
-      addrBytes: state.addr,
-      reservedBytes: state.size,
-      offsetBytes: 0,
-      sizeBytes: state.size,
-      unmappedBytes: found.clearedPages * 4096,
-      dir,
-      attrs,
-    });
+    const cleared = report.clearedPages * 4096;
+    dev.trace.unlink.emit(dev, state, 0, state.size, cleared, dir, attrs, 'dma_iova_with_holes_destroy');
   }
-  dmaIovaFree(dev, state);
+  freeReservation(dev, state, 'dma_iova_with_holes_destroy');
   return report;
 }

@@ -43,16 +43,8 @@ export function dmaIovaUnlinkRuns(
     const unmapped = domain.unmapRange(page, pages, gather);
     if (unmapped !== pages) warnShortUnmap(dev, 'dma_iova_unlink', state.addr, page, pages, unmapped);
     if (dev.trace.unlink.enabled) {
-      dev.trace.unlink.emit({
-        device: dev.name,
-        addrBytes: state.addr,
-        reservedBytes: state.size,
-        offsetBytes: offsetBytes[i]!,
-        sizeBytes: size,
-        unmappedBytes: unmapped * 4096,
-        dir,
-        attrs,
-      });
+      const offset = offsetBytes[i]!;
+      dev.trace.unlink.emit(dev, state, offset, size, unmapped * 4096, dir, attrs, 'dma_iova_unlink_runs');
     }
   }
   domain.sync(gather);

@@ -15,6 +15,7 @@ import { iommuMapBytes } from './iommu-map-bytes.ts';
 import { granulePages, iovaOffset } from './iova-granule.ts';
 import { warnShortUnmap } from './short-unmap.ts';
 import { needsBounce } from './swiotlb-rules.ts';
+import type { DmaIovaApi } from './tracepoints.ts';
 
 // V8 folds a module's own constants, not imported ones.
 const CACHE = IOMMU_CACHE;
@@ -51,7 +52,7 @@ export function dmaIovaTryAlloc(
   state.addr = page * 4096 + offset;
   state.size = sizeBytes;
   if (dev.trace.iovaAlloc.enabled) {
-    dev.trace.iovaAlloc.emit({ device: dev.name, addrBytes: state.addr, sizeBytes });
+    dev.trace.iovaAlloc.emit(dev, state);
   }
   return true;
 }
@@ -63,11 +64,13 @@ export function dmaIovaTryAlloc(
  * Never sleeps. O(1) to the IOVA cache, else O(log n).
  */
 export function dmaIovaFree(dev: DmaDevice, state: DmaIovaState): void {
-  if (dev.iova === null) return;
+  if (dev.iova !== null) freeReservation(dev, state, 'dma_iova_free');
+}
+
+/** @internal {@link dmaIovaFree} on behalf of a function of the API. */
+export function freeReservation(dev: DmaDevice, state: DmaIovaState, api: DmaIovaApi): void {
   dev.freeIova((state.addr - iovaOffset(dev, state.addr)) / 4096, reservedPages(dev, state), null);
-  if (dev.trace.iovaFree.enabled) {
-    dev.trace.iovaFree.emit({ device: dev.name, addrBytes: state.addr, sizeBytes: state.size });
-  }
+  if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, state.size, api);
 }
 
 /**
@@ -122,17 +125,7 @@ function linkTraced(
   const err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   const { link: point } = dev.trace;
   if (point.enabled) {
-    point.emit({
-      device: dev.name,
-      addrBytes: state.addr,
-      reservedBytes: state.size,
-      offsetBytes,
-      physBytes,
-      sizeBytes,
-      dir,
-      attrs,
-      err,
-    });
+    point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
   }
   return err;
 }
@@ -192,12 +185,11 @@ export function dmaIovaSync(
 ): Errno {
   if (dev.domain === null) return -EOPNOTSUPP;
   dev.counters[C_CALL_SYNC]!++;
-  if (dev.trace.sync.enabled) {
-    dev.trace.sync.emit({ device: dev.name, addrBytes: state.addr, offsetBytes, sizeBytes });
-  }
   const start = state.addr + offsetBytes;
   const pad = iovaOffset(dev, start);
-  return dev.domain.syncMap((start - pad) / 4096, granulePages(dev, sizeBytes + pad));
+  const err = dev.domain.syncMap((start - pad) / 4096, granulePages(dev, sizeBytes + pad));
+  if (dev.trace.sync.enabled) dev.trace.sync.emit(dev, state, offsetBytes, sizeBytes, err);
+  return err;
 }
 
 /**
@@ -217,7 +209,7 @@ export function dmaIovaUnlink(
   attrs: number,
 ): void {
   if (dev.domain === null) return;
-  unlink(dev, state, offsetBytes, sizeBytes, dir, attrs, false);
+  unlink(dev, state, offsetBytes, sizeBytes, dir, attrs, false, 'dma_iova_unlink');
 }
 
 function unlink(
@@ -228,6 +220,7 @@ function unlink(
   dir: DmaDataDirection,
   attrs: number,
   freeIova: boolean,
+  api: DmaIovaApi,
 ): void {
   const domain = dev.domain!;
   const gather = dev.gather;
@@ -244,16 +237,7 @@ function unlink(
   if (unmapped !== pages) warnShortUnmap(dev, 'dma_iova_unlink', state.addr, page, pages, unmapped);
   if (!gather.queued) domain.sync(gather);
   if (dev.trace.unlink.enabled) {
-    dev.trace.unlink.emit({
-      device: dev.name,
-      addrBytes: state.addr,
-      reservedBytes: state.size,
-      offsetBytes,
-      sizeBytes,
-      unmappedBytes: unmapped * 4096,
-      dir,
-      attrs,
-    });
+    dev.trace.unlink.emit(dev, state, offsetBytes, sizeBytes, unmapped * 4096, dir, attrs, api);
   }
   if (freeIova) dev.freeIova(page, pages, gather);
 }
@@ -279,14 +263,12 @@ export function dmaIovaDestroy(
 ): void {
   if (dev.domain === null) return;
   if (mappedLenBytes === 0) {
-    dmaIovaFree(dev, state);
+    freeReservation(dev, state, 'dma_iova_destroy');
   } else if (dev.machine.profile.dma.destroyMode === 'strict-full') {
-    unlink(dev, state, 0, mappedLenBytes, dir, attrs, false);
-    dmaIovaFree(dev, state);
+    unlink(dev, state, 0, mappedLenBytes, dir, attrs, false, 'dma_iova_destroy');
+    freeReservation(dev, state, 'dma_iova_destroy');
   } else {
-    unlink(dev, state, 0, mappedLenBytes, dir, attrs, true);
-    if (dev.trace.iovaFree.enabled) {
-      dev.trace.iovaFree.emit({ device: dev.name, addrBytes: state.addr, sizeBytes: mappedLenBytes });
-    }
+    unlink(dev, state, 0, mappedLenBytes, dir, attrs, true, 'dma_iova_destroy');
+    if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, mappedLenBytes, 'dma_iova_destroy');
   }
 }

@@ -15,7 +15,7 @@ export function dmaOptMappingSize(dev: DmaDevice): number {
 }
 
 /**
- * Largest mapping in bytes (dma_max_mapping_size): what a bounce slot holds (256 KiB, less with an alignment mask)
+ * Largest mapping in bytes (dma_max_mapping_size): what a bounce slot holds (256 KiB unless configured, less with an alignment mask)
  * for an untrusted device and for one that bounces everything or cannot address all of memory; otherwise no limit
  * (infinity).
  */
@@ -23,7 +23,7 @@ export function dmaMaxMappingSize(dev: DmaDevice): number {
   const { swiotlb } = dev;
   if (swiotlb === null || !swiotlb.active) return Number.POSITIVE_INFINITY;
   const bounces = dev.domain !== null ? dev.untrusted : dev.mode === 'swiotlb' || dmaAddressingLimited(dev);
-  return bounces ? maxBounceBytes(dev.minAlignMask) : Number.POSITIVE_INFINITY;
+  return bounces ? maxBounceBytes(dev.minAlignMask, swiotlb.segmentSlots) : Number.POSITIVE_INFINITY;
 }
 
 /** Whether mappings of the device need dma_sync_* calls (dma_need_sync): it does not snoop, or is bounced. */

@@ -16,7 +16,6 @@ import { granulePages, iovaOffset } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
 import { warnShortUnmap } from './short-unmap.ts';
 import { kmallocNeedsBounce, needsBounce, warnInactive } from './swiotlb-rules.ts';
-import type { DmaMapEvent } from './tracepoints.ts';
 
 /** Attributes of memory that is neither synced nor bounced. */
 const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
@@ -45,8 +44,7 @@ export function dmaMapPhys(
       : dev.domain === null
         ? mapDirect(dev, physBytes, sizeBytes, dir, attrs)
         : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
-  if (dev.trace.mapPhys.enabled)
-    dev.trace.mapPhys.emit(mapEvent(dev, addr, physBytes, sizeBytes, dir, attrs));
+  if (dev.trace.mapPhys.enabled) dev.trace.mapPhys.emit(dev, addr, physBytes, sizeBytes, dir, attrs);
   return addr;
 }
 
@@ -66,7 +64,7 @@ export function dmaUnmapPhys(
 ): void {
   dev.counters[C_CALL_UNMAP]!++;
   if (dev.trace.unmapPhys.enabled) {
-    dev.trace.unmapPhys.emit(mapEvent(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs));
+    dev.trace.unmapPhys.emit(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs);
   }
   if (dev.domain === null) {
     if (needsCacheMaintenance(dev, attrs)) archSyncDmaForCpu(dev, dmaAddrBytes, sizeBytes, dir);
@@ -170,20 +168,21 @@ function mapTranslated(
   let phys = physBytes;
   if (needsBounce(dev, physBytes, sizeBytes, dir)) {
     if ((attrs & RAW) !== 0 || warnInactive(dev)) return DMA_MAPPING_ERROR;
-    phys = dev.swiotlb!.map(physBytes, sizeBytes, dir, dev.granuleBytes - 1, dev.minAlignMask);
+    phys = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, dev.granuleBytes - 1, dev.minAlignMask);
     if (phys < 0) return DMA_MAPPING_ERROR;
     if (dev.untrusted) zeroPadding(dev, phys, sizeBytes);
   }
   const pad = iovaOffset(dev, phys);
   const pages = granulePages(dev, sizeBytes + pad);
-  const page = pages === 0 ? 0 : dev.allocIova(pages);
+  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a page, which the failing map gives back.
+  const page = dev.allocIova(Math.max(1, pages));
   if (page !== 0) {
     const addr = page * 4096 + pad;
     if (iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs) === 0) {
       dev.domain!.syncMap(page, pages);
       return addr;
     }
-    dev.freeIova(page, pages, null);
+    dev.freeIova(page, Math.max(1, pages), null);
   }
   if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
   return DMA_MAPPING_ERROR;
@@ -214,7 +213,7 @@ function mapDirect(
   const bounce = forced || ((attrs & RAW) === 0 && (!reached || kmallocNeedsBounce(dev, sizeBytes, dir)));
   let addr = physBytes;
   if (bounce && dev.swiotlb !== null && dev.swiotlb.active) {
-    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, 0, dev.minAlignMask);
+    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs, 0, dev.minAlignMask);
     if (addr < 0) return DMA_MAPPING_ERROR;
     if (!reaches(dev, addr, sizeBytes)) {
       dev.swiotlb.unmap(addr, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
@@ -245,15 +244,4 @@ function overflow(dev: DmaDevice, addrBytes: number, sizeBytes: number, attrs: n
 function refuseDirection(dev: DmaDevice): number {
   dev.machine.warn('dma_map_phys: direction', `${dev.name}: direction NONE`);
   return DMA_MAPPING_ERROR;
-}
-
-function mapEvent(
-  dev: DmaDevice,
-  dmaAddrBytes: number,
-  physBytes: number,
-  sizeBytes: number,
-  dir: number,
-  attrs: number,
-): DmaMapEvent {
-  return { device: dev.name, dmaAddrBytes, physBytes, sizeBytes, dir, attrs };
 }

@@ -14,6 +14,7 @@ export function dmaSyncSingleForCpu(
   sizeBytes: number,
   dir: DmaDataDirection,
 ): void {
+  if (dev.trace.syncSingle.enabled) dev.trace.syncSingle.emit(dev, dmaAddrBytes, sizeBytes, dir, true);
   const phys = physOf(dev, dmaAddrBytes);
   if (phys === NO_PFN) return;
   if (!dev.coherent) archSyncDmaForCpu(dev, phys, sizeBytes, dir);
@@ -27,6 +28,7 @@ export function dmaSyncSingleForDevice(
   sizeBytes: number,
   dir: DmaDataDirection,
 ): void {
+  if (dev.trace.syncSingle.enabled) dev.trace.syncSingle.emit(dev, dmaAddrBytes, sizeBytes, dir, false);
   const phys = physOf(dev, dmaAddrBytes);
   if (phys === NO_PFN) return;
   if (dir !== DMA_FROM_DEVICE) dev.swiotlb?.sync(phys, sizeBytes, false);

@@ -3,7 +3,7 @@ export { ByteMemory } from './byte-memory.ts';
 export { Buddy, MAX_PAGE_ORDER } from './buddy.ts';
 export { CoherentBuffer, type PageBlock } from './coherent-buffer.ts';
 export { DmaDevice } from './device.ts';
-export { type DmaDeviceOptions, type IommuMode, MSI_WINDOW } from './device-options.ts';
+export { type DmaDeviceOptions, type IommuMode, MSI_WINDOW, type ReservedRegion } from './device-options.ts';
 export { dmaAllocCoherent, dmaFreeCoherent } from './dma-coherent.ts';
 export type { DmaTracepoints } from './dma-tracepoints.ts';
 export { type DmaCounterName, dmaCounters } from './dma-counters.ts';

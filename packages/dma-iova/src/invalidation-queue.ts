@@ -2,7 +2,7 @@ import type { Machine, Tracepoint } from '@gpusvm/kernel';
 import { C_IOTLB_DESC, C_IOTLB_INV, dmaCounters } from './dma-counters.ts';
 import { enclosingOrder } from './invalidation-order.ts';
 import type { Iotlb } from './iotlb.ts';
-import { IOTLB_INVALIDATE, type IotlbInvalidateEvent } from './tracepoints.ts';
+import { IOTLB_INVALIDATE, type IotlbInvalidateArgs, type IotlbInvalidateEvent } from './tracepoints.ts';
 
 /**
  * Where invalidations of one domain are submitted and waited for: counted, traced, and carried out on its IOTLB.
@@ -17,7 +17,7 @@ export class InvalidationQueue {
   readonly #maxOrder: number;
   /** Descriptors an invalidation: one more for a device with a TLB of its own. */
   readonly #descriptors: number;
-  readonly #point: Tracepoint<IotlbInvalidateEvent>;
+  readonly #point: Tracepoint<IotlbInvalidateEvent, IotlbInvalidateArgs>;
 
   constructor(machine: Machine, name: string, iotlb: Iotlb, maxOrder: number, ats: boolean) {
     this.#name = name;
@@ -43,22 +43,18 @@ export class InvalidationQueue {
     const base =
       order < 31 ? start - (start & ((1 << order) - 1)) : Math.floor(start / 2 ** order) * 2 ** order;
     this.#iotlb.invalidate(base, order, leafOnly);
-    if (this.#point.enabled) this.#trace('range', base, order, leafOnly);
+    if (this.#point.enabled) this.#point.emit(this.#name, base, order, leafOnly);
   }
 
   /** Invalidate everything. */
   all(): void {
     this.#count();
     this.#iotlb.invalidateAll();
-    if (this.#point.enabled) this.#trace('domain', 0, -1, false);
+    if (this.#point.enabled) this.#point.emit(this.#name, 0, -1, false);
   }
 
   #count(): void {
     this.#counters[C_IOTLB_INV]!++;
     this.#counters[C_IOTLB_DESC]! += this.#descriptors;
-  }
-
-  #trace(kind: 'range' | 'domain', page: number, order: number, leafOnly: boolean): void {
-    this.#point.emit({ device: this.#name, kind, iovaBytes: page * 4096, order, leafOnly });
   }
 }

@@ -22,7 +22,18 @@ import type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { Iotlb } from './iotlb.ts';
 import type { PagingDomainOptions } from './paging-domain-options.ts';
-import { IOMMU_MAP, IOMMU_UNMAP, type IommuMapEvent, type IommuUnmapEvent } from './tracepoints.ts';
+import {
+  IOMMU_MAP,
+  IOMMU_TABLE_FREE,
+  IOMMU_TABLE_UNLINK,
+  IOMMU_UNMAP,
+  type IommuMapArgs,
+  type IommuMapEvent,
+  type IommuTableArgs,
+  type IommuTableEvent,
+  type IommuUnmapArgs,
+  type IommuUnmapEvent,
+} from './tracepoints.ts';
 
 // V8 folds a module's own constants, not imported ones.
 const RW = E_RW;
@@ -61,8 +72,9 @@ export class PagingDomain implements IommuDomain {
     foreignLeaves: 0,
     holeEnd: -1,
   };
-  readonly #mapPoint: Tracepoint<IommuMapEvent>;
-  readonly #unmapPoint: Tracepoint<IommuUnmapEvent>;
+  readonly #mapPoint: Tracepoint<IommuMapEvent, IommuMapArgs>;
+  readonly #unmapPoint: Tracepoint<IommuUnmapEvent, IommuUnmapArgs>;
+  readonly #tableFreePoint: Tracepoint<IommuTableEvent, IommuTableArgs>;
 
   constructor(machine: Machine, o: PagingDomainOptions) {
     const levels = o.levels ?? o.format.levels.usual;
@@ -79,6 +91,7 @@ export class PagingDomain implements IommuDomain {
       levels,
       machine.faultInjection.site('iommu.alloc_table'),
       this.#counters,
+      { domain: o.name, unlink: machine.trace.point(IOMMU_TABLE_UNLINK) },
     );
     this.#endCounting = counters.addSource(() => this.table.settleStreak());
     this.#iotlb = new Iotlb(this.table, this.cachingMode);
@@ -94,6 +107,7 @@ export class PagingDomain implements IommuDomain {
     this.apertureLastPage = o.apertureLastPage ?? this.#lastIova;
     this.#mapPoint = machine.trace.point(IOMMU_MAP);
     this.#unmapPoint = machine.trace.point(IOMMU_UNMAP);
+    this.#tableFreePoint = machine.trace.point(IOMMU_TABLE_FREE);
   }
 
   get format(): string {
@@ -149,7 +163,7 @@ export class PagingDomain implements IommuDomain {
     } else {
       unmapped = this.#unmapWalk(iovaPage, pages, gather);
     }
-    if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, pages, unmapped);
+    if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.name, iovaPage, pages, unmapped, false);
     return unmapped;
   }
 
@@ -183,7 +197,7 @@ export class PagingDomain implements IommuDomain {
       );
     }
     this.table.notePinned();
-    if (this.#unmapPoint.enabled) this.#traceUnmap(iovaPage, pages, out.clearedPages);
+    if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.name, iovaPage, pages, out.clearedPages, true);
     return out;
   }
 
@@ -209,6 +223,10 @@ export class PagingDomain implements IommuDomain {
   }
 
   releaseTables(chain: number): void {
+    if (this.#tableFreePoint.enabled) {
+      const { next } = this.table.pool;
+      for (let id = chain; id !== 0; id = next[id]!) this.#tableFreePoint.emit(this.name, id, 0, 0);
+    }
     this.#counters[C_TBL_FREE]! += this.table.pool.releaseChain(chain);
   }
 
@@ -262,7 +280,7 @@ export class PagingDomain implements IommuDomain {
       const err = this.#mapWalk(iovaPage, pfn, pages, flags);
       if (err !== 0) return err;
     }
-    if (this.#mapPoint.enabled) this.#traceMap(iovaPage, pfn, pages);
+    if (this.#mapPoint.enabled) this.#mapPoint.emit(this.name, iovaPage, pfn, pages, prot);
     return 0;
   }
 
@@ -295,24 +313,6 @@ export class PagingDomain implements IommuDomain {
     }
     this.table.notePinned();
     return err;
-  }
-
-  #traceMap(iovaPage: number, pfn: Pfn, pages: number): void {
-    this.#mapPoint.emit({
-      device: this.name,
-      iovaBytes: iovaPage * 4096,
-      physBytes: pfn * 4096,
-      sizeBytes: pages * 4096,
-    });
-  }
-
-  #traceUnmap(iovaPage: number, pages: number, unmapped: number): void {
-    this.#unmapPoint.emit({
-      device: this.name,
-      iovaBytes: iovaPage * 4096,
-      sizeBytes: pages * 4096,
-      unmappedBytes: unmapped * 4096,
-    });
   }
 }
 

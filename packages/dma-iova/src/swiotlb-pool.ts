@@ -2,16 +2,16 @@ import type { Pfn } from '@gpusvm/kernel';
 
 /** Bytes of a slot (IO_TLB_SIZE). */
 export const SLOT_BYTES: 2048 = 2048;
-/** Slots of a segment (IO_TLB_SEGSIZE); a mapping never crosses from one segment into the next. */
+/** Slots of a segment as the kernel is built (IO_TLB_SEGSIZE); a mapping never crosses from one into the next. */
 export const SEGMENT_SLOTS: 128 = 128;
 
 /** Longest mapping that can be bounced with a min-align mask (swiotlb_max_mapping_size). */
-export function maxBounceBytes(minAlignMask: number): number {
-  return SLOT_BYTES * SEGMENT_SLOTS - Math.ceil(minAlignMask / SLOT_BYTES) * SLOT_BYTES;
+export function maxBounceBytes(minAlignMask: number, segmentSlots: number = SEGMENT_SLOTS): number {
+  return SLOT_BYTES * segmentSlots - Math.ceil(minAlignMask / SLOT_BYTES) * SLOT_BYTES;
 }
 
 /**
- * One physically contiguous area of a bounce pool (struct io_tlb_pool): slots of 2 KiB in segments of 128. A search goes
+ * One physically contiguous area of a bounce pool (struct io_tlb_pool): slots of 2 KiB in segments. A search goes
  * on where the last one ended, as the kernel's does, and jumps over what is in use.
  */
 export class SwiotlbPool {
@@ -19,21 +19,24 @@ export class SwiotlbPool {
   readonly pfn: Pfn;
   readonly order: number;
   readonly slots: number;
+  /** Slots of a segment, a power of two. */
+  readonly segmentSlots: number;
   /** Slot to the first slot of its mapping plus one; 0 = free. */
   readonly owner: Int32Array;
   /** At the first slot of a mapping: slots, bounced address, original address and length in bytes. */
-  readonly count: Uint8Array;
+  readonly count: Int32Array;
   readonly atBytes: Float64Array;
   readonly origBytes: Float64Array;
   readonly sizeBytes: Int32Array;
   #next = 0;
 
-  constructor(pfn: Pfn, order: number) {
+  constructor(pfn: Pfn, order: number, segmentSlots: number = SEGMENT_SLOTS) {
+    this.segmentSlots = segmentSlots;
     this.pfn = pfn;
     this.order = order;
     this.slots = 2 ** (order + 1);
     this.owner = new Int32Array(this.slots);
-    this.count = new Uint8Array(this.slots);
+    this.count = new Int32Array(this.slots);
     this.atBytes = new Float64Array(this.slots);
     this.origBytes = new Float64Array(this.slots);
     this.sizeBytes = new Int32Array(this.slots);
@@ -76,13 +79,14 @@ export class SwiotlbPool {
     allocAlignMask: number,
     keptMask: number,
   ): number {
+    const segment = this.segmentSlots;
     for (let slot = from; slot < to; ) {
       const address = this.addressOf(slot);
-      const inSegment = slot & (SEGMENT_SLOTS - 1);
+      const inSegment = slot & (segment - 1);
       if ((address & allocAlignMask) !== 0 || ((address ^ origBytes) & keptMask) !== 0) {
         slot++;
-      } else if (inSegment + count > SEGMENT_SLOTS) {
-        slot += SEGMENT_SLOTS - inSegment;
+      } else if (inSegment + count > segment) {
+        slot += segment - inSegment;
       } else if (slot + count > this.slots) {
         return -1;
       } else {

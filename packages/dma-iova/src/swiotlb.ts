@@ -2,15 +2,15 @@ import { type FaultSite, type Machine, type Tracepoint } from '@gpusvm/kernel';
 import { DMA_ATTR_SKIP_CPU_SYNC, DMA_TO_DEVICE, type DmaDataDirection } from './attributes.ts';
 import { C_SWIOTLB, dmaCounters } from './dma-counters.ts';
 import { NO_PFN, type PhysicalMemory } from './physical-memory.ts';
-import { SEGMENT_SLOTS, SLOT_BYTES, SwiotlbPool } from './swiotlb-pool.ts';
-import { SWIOTLB_BOUNCED, type SwiotlbBouncedEvent } from './tracepoints.ts';
+import { SLOT_BYTES, SwiotlbPool } from './swiotlb-pool.ts';
+import { SWIOTLB_BOUNCED, SWIOTLB_UNBOUNCED, type SwiotlbArgs, type SwiotlbEvent } from './tracepoints.ts';
 
 /** An area of the pool is physically contiguous: 2 MiB, eight segments. */
 const AREA_ORDER = 9;
 
 /**
- * Bounce buffers of one device (struct io_tlb_mem, with CONFIG_SWIOTLB_DYNAMIC in spirit): 2 KiB slots, at most 256 KiB
- * a mapping, in areas of 2 MiB up to a limit. Fault site `swiotlb.map`.
+ * Bounce buffers of one device (struct io_tlb_mem, with CONFIG_SWIOTLB_DYNAMIC in spirit): 2 KiB slots, at most a
+ * segment (256 KiB) a mapping, in areas of 2 MiB up to a limit. Fault site `swiotlb.map`.
  *
  * In a memory of tags, whose smallest unit is a page, a mapping gets whole pages with the offset of the original.
  */
@@ -24,13 +24,26 @@ export class Swiotlb {
   readonly #poolOf = new Map<number, SwiotlbPool>();
   /** Alignment that the memory's unit asks for. */
   readonly #unitMask: number;
+  /** Slots of the longest mapping. */
+  readonly segmentSlots: number;
   #live = 0;
   readonly #site: FaultSite;
   readonly #counters: Float64Array;
-  readonly #point: Tracepoint<SwiotlbBouncedEvent>;
+  readonly #bounced: Tracepoint<SwiotlbEvent, SwiotlbArgs>;
+  readonly #unbounced: Tracepoint<SwiotlbEvent, SwiotlbArgs>;
 
-  /** @param maxPages - most pages; 0 = inactive: nothing can be bounced. */
-  constructor(machine: Machine, memory: PhysicalMemory, device: string, maxPages: number) {
+  /**
+   * @param maxPages - most pages; 0 = inactive: nothing can be bounced.
+   * @param segmentBytes - longest mapping, a power of two.
+   */
+  constructor(
+    machine: Machine,
+    memory: PhysicalMemory,
+    device: string,
+    maxPages: number,
+    segmentBytes: number,
+  ) {
+    this.segmentSlots = segmentBytes / SLOT_BYTES;
     this.#memory = memory;
     this.#device = device;
     this.#order = maxPages === 0 ? 0 : Math.min(AREA_ORDER, Math.floor(Math.log2(maxPages)));
@@ -38,7 +51,8 @@ export class Swiotlb {
     this.#unitMask = memory.unitBytes - 1;
     this.#site = machine.faultInjection.site('swiotlb.map');
     this.#counters = dmaCounters(machine).values;
-    this.#point = machine.trace.point(SWIOTLB_BOUNCED);
+    this.#bounced = machine.trace.point(SWIOTLB_BOUNCED);
+    this.#unbounced = machine.trace.point(SWIOTLB_UNBOUNCED);
   }
 
   /** Mappings that hold slots. */
@@ -65,6 +79,7 @@ export class Swiotlb {
     physBytes: number,
     sizeBytes: number,
     dir: DmaDataDirection,
+    attrs: number,
     allocAlignMask: number,
     minAlignMask: number,
   ): number {
@@ -76,7 +91,7 @@ export class Swiotlb {
     // What drivers came to rely on: without other wishes, a page and more begins at a page.
     if (alignMask === 0 && keptMask === 0 && total >= 4096) alignMask = 4095;
     const slots = Math.ceil(total / SLOT_BYTES);
-    if (slots > SEGMENT_SLOTS || slots === 0 || this.#site.shouldFail()) return -1;
+    if (slots > this.segmentSlots || slots === 0 || this.#site.shouldFail()) return -1;
     const found = this.#take(slots, physBytes, alignMask, keptMask);
     if (found === null) return -1;
     const slot = this.#found;
@@ -87,9 +102,7 @@ export class Swiotlb {
     this.#live++;
     this.#counters[C_SWIOTLB]!++;
     this.#memory.copy(at, physBytes, sizeBytes);
-    if (this.#point.enabled) {
-      this.#point.emit({ device: this.#device, physBytes, slotBytes: at, sizeBytes, dir });
-    }
+    if (this.#bounced.enabled) this.#bounced.emit(this.#device, physBytes, at, sizeBytes, dir, attrs);
     return at;
   }
 
@@ -103,11 +116,13 @@ export class Swiotlb {
     const pool = this.#poolAt(slotBytes);
     const slot = pool === undefined ? -1 : mappingAt(pool, slotBytes);
     if (pool === undefined || slot < 0) return false;
-    if (dir !== DMA_TO_DEVICE && (attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) {
-      this.#memory.copy(pool.origBytes[slot]!, pool.atBytes[slot]!, pool.sizeBytes[slot]!);
-    }
+    const phys = pool.origBytes[slot]!;
+    const at = pool.atBytes[slot]!;
+    const size = pool.sizeBytes[slot]!;
+    if (dir !== DMA_TO_DEVICE && (attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) this.#memory.copy(phys, at, size);
     pool.free(slot);
     this.#live--;
+    if (this.#unbounced.enabled) this.#unbounced.emit(this.#device, phys, at, size, dir, attrs);
     return true;
   }
 
@@ -146,7 +161,7 @@ export class Swiotlb {
     if (this.#pools.length === this.#maxPools) return null;
     const pfn = this.#memory.allocPages(this.#order);
     if (pfn === NO_PFN) return null;
-    const pool = new SwiotlbPool(pfn, this.#order);
+    const pool = new SwiotlbPool(pfn, this.#order, this.segmentSlots);
     this.#pools.push(pool);
     this.#poolOf.set(pfn >>> this.#order, pool);
     this.#found = pool.take(count, origBytes, alignMask, keptMask);

@@ -59,7 +59,7 @@ describe('slots of 2 KiB', () => {
       dmaUnmapPhys(dev, addr, 5000, DMA_TO_DEVICE, 0);
     }
     expect(dmaMaxMappingSize(dev)).toBe(252 * 1024);
-    expect([0, 1, 511, 2048, 4095].map(maxBounceBytes)).toEqual(
+    expect([0, 1, 511, 2048, 4095].map((mask) => maxBounceBytes(mask))).toEqual(
       [256, 254, 254, 254, 252].map((k) => k * 1024),
     );
     const size = 252 * 1024;

@@ -93,7 +93,7 @@ function clearTable(
     if (covered) {
       meta[e] = 0;
       pt.counters[C_PTE_W]!++;
-      queueEmptySubtree(pt, child, level - 1, gather);
+      queueEmptySubtree(pt, child, level - 1, page, gather);
     }
     return;
   }
@@ -106,7 +106,7 @@ function clearTable(
   }
   meta[e] = 0;
   pt.counters[C_PTE_W]!++;
-  pt.pool.queue(child, gather);
+  pt.queueTable(child, level - 1, page, gather);
 }
 
 function clearLeaf(

@@ -185,7 +185,7 @@ function clearSlots(
   if (tables === 0) return true;
   for (let e = first; e < first + n; e++) {
     if ((meta[e]! & TABLE) === 0) continue;
-    queueEmptySubtree(pt, lo[e]!, level - 1, gather);
+    queueEmptySubtree(pt, lo[e]!, level - 1, page + (e - first) * pt.spans[level]!, gather);
     meta[e] = 0;
   }
   const end = page + pt.spans[level]! * n;
@@ -194,16 +194,22 @@ function clearSlots(
   return true;
 }
 
-/** Unlink a table that maps nothing, and every table below it. */
-export function queueEmptySubtree(pt: RadixTable, table: number, level: number, gather: IotlbGather): void {
+/** Unlink a table of a level that maps nothing, and every table below it; its first entry translates `page`. */
+export function queueEmptySubtree(
+  pt: RadixTable,
+  table: number,
+  level: number,
+  page: number,
+  gather: IotlbGather,
+): void {
   const { lo, meta } = pt.pool;
   if (level > 0) {
     for (let e = table * pt.entries; e < (table + 1) * pt.entries; e++) {
       if (meta[e] === 0) continue;
-      queueEmptySubtree(pt, lo[e]!, level - 1, gather);
+      queueEmptySubtree(pt, lo[e]!, level - 1, page + (e - table * pt.entries) * pt.spans[level]!, gather);
       meta[e] = 0;
     }
   }
   pt.pin(-1);
-  pt.pool.queue(table, gather);
+  pt.queueTable(table, level, page, gather);
 }

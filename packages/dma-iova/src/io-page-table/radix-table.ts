@@ -1,6 +1,8 @@
-import { type FaultSite, type Pfn } from '@gpusvm/kernel';
+import type { FaultSite, Pfn, Tracepoint } from '@gpusvm/kernel';
 import { C_LVL_TOUCH, C_PTE_W, C_TBL_PINNED, C_TBL_PINNED_MAX, C_WALK } from '../dma-counters.ts';
+import type { IotlbGather } from '../iotlb-gather.ts';
 import { NO_PFN } from '../physical-memory.ts';
+import type { IommuTableArgs, IommuTableEvent } from '../tracepoints.ts';
 import type { IoPageTableFormat } from './format.ts';
 import {
   E_HIGH_SHIFT,
@@ -25,6 +27,13 @@ const HIGH_SHIFT = E_HIGH_SHIFT;
 const TWO32 = 4294967296;
 /** Distance from every page to this is more than a table. */
 const NO_STREAK = -(2 ** 53);
+
+/** Where a table tells that it was taken out of the tree. */
+export interface TableTrace {
+  readonly domain: string;
+  readonly unlink: Tracepoint<IommuTableEvent, IommuTableArgs>;
+}
+
 /**
  * The radix tree that every IO page-table format shares: pooled tables, walked top down, of 512 entries for 4 KiB pages
  * and of more for Arm's larger granules. Everything counts in 4 KiB pages.
@@ -66,7 +75,15 @@ export class RadixTable {
   #liveBefore = 0;
   #streakUnmaps = 0;
 
-  constructor(format: IoPageTableFormat, levels: number, site: FaultSite, counters: Float64Array) {
+  readonly #trace: TableTrace;
+
+  constructor(
+    format: IoPageTableFormat,
+    levels: number,
+    site: FaultSite,
+    counters: Float64Array,
+    trace: TableTrace,
+  ) {
     if (levels < format.levels.min || levels > format.levels.max) {
       throw new RangeError(
         `${format.name} has ${format.levels.min} to ${format.levels.max} levels, got ${levels}`,
@@ -82,6 +99,7 @@ export class RadixTable {
     this.setLevels(format.startLevels === 0 ? levels : Math.min(levels, format.startLevels));
     this.pool = new TablePool(site, this.entries);
     this.counters = counters;
+    this.#trace = trace;
     let best = 0;
     for (let limit = 0; limit < 64; limit++) {
       if (format.leafOrders.includes(limit) && limit < this.shifts[levels - 1]! + format.bitsPerLevel)
@@ -199,6 +217,17 @@ export class RadixTable {
       t = this.pool.lo[e]!;
     }
     return t;
+  }
+
+  /**
+   * Queue an unlinked, zeroed table on a gather; see {@link TablePool.queue}.
+   *
+   * @param level - of the table, whose first entry translates `page`.
+   */
+  queueTable(table: number, level: number, page: number, gather: IotlbGather): void {
+    const { unlink, domain } = this.#trace;
+    if (unlink.enabled) unlink.emit(domain, table, page, this.spans[level]! * this.entries);
+    this.pool.queue(table, gather);
   }
 
   /**

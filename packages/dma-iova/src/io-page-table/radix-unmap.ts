@@ -95,7 +95,7 @@ function unmapLevel(
         else live[table]!--;
         meta[e] = 0;
         pt.counters[PTE_W]!++;
-        pt.pool.queue(child, gather);
+        pt.queueTable(child, level - 1, page, gather);
       } else if (!wasPinned && live[child] === 0) {
         pt.pin(1);
         live[table]!--;

@@ -4,6 +4,11 @@ import type { IovaAllocator } from './iova-allocator.ts';
 import { RangeTree } from './rb-tree.ts';
 import { Rcache, RCACHE_BINS } from './rcache.ts';
 
+// V8 folds a module's own constants, not imported ones.
+const RB_ALLOC = C_RB_ALLOC;
+const RB_FREE = C_RB_FREE;
+const RB_STEP = C_RB_STEP;
+
 /** Start of the anchor node, above every possible page. */
 const ANCHOR = Number.MAX_SAFE_INTEGER;
 
@@ -59,8 +64,9 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   free(firstPage: number, pages: number, cpu: number): void {
-    if (pages <= 32 && pages > 0) {
-      const bin = pages === 1 ? 0 : 32 - Math.clz32(pages - 1);
+    if (pages <= 32) {
+      // order_base_2: 0 is for 0 pages too, which a free of length 0 passes.
+      const bin = pages <= 1 ? 0 : 32 - Math.clz32(pages - 1);
       if (this.#rcaches[bin]!.put(firstPage, cpu)) return;
     }
     this.#freeRange(firstPage);
@@ -142,7 +148,7 @@ export class LinuxRbtree implements IovaAllocator {
         successor = curr;
         curr = prev[curr]!;
       } while (curr !== 0 && page <= hi[curr]! && page >= low);
-      this.#counters[C_RB_STEP]! += steps;
+      this.#counters[RB_STEP]! += steps;
       if (page >= low) {
         this.#insert(successor, page, size);
         return page;
@@ -159,7 +165,7 @@ export class LinuxRbtree implements IovaAllocator {
 
   #insert(successor: number, page: number, size: number): void {
     const node = this.#tree.insertBefore(successor, page, page + size - 1);
-    this.#counters[C_RB_ALLOC]!++;
+    this.#counters[RB_ALLOC]!++;
     if (page + size - 1 < this.#pages32) this.#cached32Node = node;
     else this.#cachedNode = node;
   }
@@ -177,7 +183,7 @@ export class LinuxRbtree implements IovaAllocator {
     if (lo < this.#pages32) this.#max32AllocSize = this.#pages32;
     if (lo >= tree.lo[this.#cachedNode]!) this.#cachedNode = next;
     tree.erase(node);
-    this.#counters[C_RB_FREE]!++;
+    this.#counters[RB_FREE]!++;
   }
 
   /** A node that a reservation swallows may not stay a cached one. */
