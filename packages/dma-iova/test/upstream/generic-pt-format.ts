@@ -2,16 +2,15 @@ import { ERANGE, Machine } from '@gpusvm/kernel';
 import { expect } from 'vitest';
 import { IO_PAGE_TABLES, type IoPageTableFormat, IotlbGather, PagingDomain } from '../../src/index.ts';
 import { enclosingOrder } from '../../src/invalidation-order.ts';
-import { RadixTable } from '../../src/io-page-table/radix-table.ts';
+import type { RadixTable } from '../../src/io-page-table/radix-table.ts';
 import { Random } from '../support/random.ts';
 import type { UpstreamRow } from './rows.ts';
 
 const FORMATS = Object.values(IO_PAGE_TABLES);
 const RW = 3;
 
-function table(format: IoPageTableFormat, levels: number = format.levels.max): RadixTable {
-  const site = { name: 'none', calls: 0, shouldFail: (): boolean => false };
-  return new RadixTable(format, levels, site, new Float64Array(64));
+function table(format: IoPageTableFormat): RadixTable {
+  return new PagingDomain(new Machine(), { name: 'dut', format, levels: format.levels.max }).table;
 }
 
 /** Biggest leaf by definition, in plain arithmetic. */
