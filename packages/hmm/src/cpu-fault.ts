@@ -18,6 +18,7 @@ import {
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
+import { MIGRATE_TO_RAM_TRACE } from './protocol-tracepoints.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
@@ -93,7 +94,10 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
+  const point = mm.machine.trace.point(MIGRATE_TO_RAM_TRACE);
+  if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam({ mm, vma, page, folio: head, pmd });
+  if (point.enabled) point.emit({ phase: 'end', folio: head });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.

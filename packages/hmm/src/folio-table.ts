@@ -27,6 +27,7 @@ import type { Mm } from './mm.ts';
 import { MmRegistry } from './mm-registry.ts';
 import { PageCache } from './page-cache.ts';
 import { PageGather } from './page-gather.ts';
+import { traceFolioLock } from './protocol-tracepoints.ts';
 import { Rmap } from './rmap.ts';
 import { FOLIO_SPLIT, type FolioSplitEvent } from './tracepoints.ts';
 import { ZeroPages } from './zero-pages.ts';
@@ -166,9 +167,8 @@ export class FolioTable {
 
   /** Take the folio lock if it is free (folio_trylock). Does not sleep. */
   trylock(head: Pfn): boolean {
-    const flags = this.flags[head]!;
-    if ((flags & FOLIO_LOCKED) !== 0) return false;
-    this.flags[head] = flags | FOLIO_LOCKED;
+    if (this.isLocked(head)) return false;
+    this.flags[head]! |= FOLIO_LOCKED;
     return true;
   }
 
@@ -185,6 +185,7 @@ export class FolioTable {
 
   /** Take the folio lock; may sleep (folio_lock). The caller holds a reference. */
   *lock(head: Pfn): Task<void> {
+    traceFolioLock(this.machine, head);
     while (!this.trylock(head)) yield* this.waitLocked(head);
   }
 
@@ -208,10 +209,8 @@ export class FolioTable {
 
   /** Put a reference (folio_put); the last one frees: RAM to the memory, device pages to their provider. */
   put(head: Pfn): void {
-    const refs = this.refs[head]!;
-    if (refs <= 0) throw new Error(`put of free pfn ${head}`);
-    this.refs[head] = refs - 1;
-    if (refs === 1) this.free(head);
+    if (this.refs[head]! <= 0) throw new Error(`put of free pfn ${head}`);
+    if (--this.refs[head]! === 0) this.free(head);
   }
 
   /**

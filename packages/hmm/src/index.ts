@@ -1,5 +1,6 @@
 export type { HmmCounterName } from './counters.ts';
 export { handleMmFault } from './cpu-fault.ts';
+export * from './device-tracepoints.ts';
 export {
   DevPagemap,
   type DevPagemapOps,
@@ -8,6 +9,7 @@ export {
   zoneDevicePageInit,
 } from './dev-pagemap.ts';
 export { splitFolio } from './folio-split.ts';
+export * from './folio-flags.ts';
 export { FolioTable } from './folio-table.ts';
 export * from './hmm-pfns.ts';
 export type { InstallOptions } from './install-run.ts';
@@ -38,7 +40,8 @@ export { type MmuNotifierEvent, type MmuNotifierRange, mmuNotifierRange } from '
 export type { Protection } from './mprotect.ts';
 export { AddressSpace, PageCache } from './page-cache.ts';
 export { PageTable, PmdNode } from './page-table.ts';
-export type { EntryKind } from './pte.ts';
+export * from './pte.ts';
+export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault, hmmRangeFaultUnlockedTimeout } from './range-fault.ts';
 export type { RmapPlace } from './rmap.ts';
 export * from './tracepoints.ts';

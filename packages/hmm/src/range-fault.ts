@@ -4,6 +4,7 @@ import {
   ENOMEM,
   EPERM,
   type Errno,
+  MIGHT_ALLOC,
   type SchedPoint,
   type Task,
   schedPoint,
@@ -18,6 +19,7 @@ import {
   mmuIntervalCheckRetry,
   mmuIntervalReadBegin,
 } from './mmu-interval-notifier.ts';
+import { RANGE_RESULT_TRACE } from './protocol-tracepoints.ts';
 import { RangeWalk } from './range-walk.ts';
 import { HMM_RANGE_FAULT } from './tracepoints.ts';
 import { VM_FAULT_OOM } from './vm-fault.ts';
@@ -59,10 +61,17 @@ export function* hmmRangeFault(mm: Mm, range: HmmRange): Task<Errno> {
   mm.mmapLock.assertHeld();
   const counters = mm.folios.counters.values;
   counters[RANGE_FAULT]!++;
+  const alloc = mm.machine.trace.point(MIGHT_ALLOC);
+  if (alloc.enabled) alloc.emit({ site: 'hmm_range_fault' });
   const err = yield* walkAndFault(mm, range);
   if (err === -EBUSY) counters[RETRY]!++;
   const point = mm.machine.trace.point(HMM_RANGE_FAULT);
   if (point.enabled) point.emit({ mm: mm.name, startPage: range.startPage, endPage: range.endPage, err });
+  const result = mm.machine.trace.point(RANGE_RESULT_TRACE);
+  if (result.enabled && err === 0) {
+    const { notifier, notifierSeq, startPage, endPage, pfns } = range;
+    result.emit({ sub: notifier, seq: notifierSeq, startPage, endPage, pfns });
+  }
   return err;
 }
 

@@ -1,13 +1,20 @@
 /** Declaration of a tracepoint: its name and, in the type, what it carries. */
 export interface TracepointDef<T> {
   readonly name: string;
+  /** The event carries live objects, for listeners that check them; it is none of those that can be printed. */
+  readonly live: boolean;
   /** Never set; carries the type. */
   readonly payload?: T;
 }
 
 /** Declare a tracepoint at module level: `export const LINK = defineTracepoint<LinkEvent>('dma_iova_link')`. */
 export function defineTracepoint<T>(name: string): TracepointDef<T> {
-  return Object.freeze({ name });
+  return Object.freeze({ name, live: false });
+}
+
+/** As {@link defineTracepoint}, for events that carry live objects; `TraceBus.onAll` does not hear them. */
+export function defineLiveTracepoint<T>(name: string): TracepointDef<T> {
+  return Object.freeze({ name, live: true });
 }
 
 /** One tracepoint of one machine. Layers keep it in a field and guard: `if (tp.enabled) tp.emit({...})`. */
@@ -27,11 +34,13 @@ export interface TraceRecord {
 
 class Point<T> implements Tracepoint<T> {
   readonly name: string;
+  readonly live: boolean;
   enabled = false;
   #listeners: readonly ((event: T) => void)[] = [];
 
-  constructor(name: string) {
+  constructor(name: string, live: boolean) {
     this.name = name;
+    this.live = live;
   }
 
   emit(event: T): void {
@@ -63,7 +72,7 @@ export class TraceBus {
 
   /** The machine's instance of a declared tracepoint; keep it in a field. */
   point<T>(def: TracepointDef<T>): Tracepoint<T> {
-    return this.#point(def.name);
+    return this.#point(def);
   }
 
   /**
@@ -73,30 +82,30 @@ export class TraceBus {
    * @returns a function that stops listening.
    */
   on<T>(def: TracepointDef<T>, listener: (event: T) => void): () => void {
-    return (this.#point(def.name) as Point<T>).add(listener);
+    return (this.#point(def) as Point<T>).add(listener);
   }
 
   /**
-   * Listen to every tracepoint, those declared later included.
+   * Listen to every tracepoint whose events can be printed, those declared later included.
    *
    * @returns a function that stops listening.
    */
   onAll(listener: (record: TraceRecord) => void): () => void {
     const all: AllListener = { listener, stops: [] };
     this.#all.add(all);
-    for (const point of this.#points.values()) forward(point, all);
+    for (const point of this.#points.values()) if (!point.live) forward(point, all);
     return () => {
       this.#all.delete(all);
       for (const stop of all.stops.splice(0)) stop();
     };
   }
 
-  #point(name: string): Point<unknown> {
+  #point({ name, live }: TracepointDef<unknown>): Point<unknown> {
     let point = this.#points.get(name);
     if (point === undefined) {
-      point = new Point(name);
+      point = new Point(name, live);
       this.#points.set(name, point);
-      for (const all of this.#all) forward(point, all);
+      if (!live) for (const all of this.#all) forward(point, all);
     }
     return point;
   }
