@@ -24,6 +24,7 @@ import {
   PTE_ZERO,
 } from './pte.ts';
 import { removeDeviceExclusive } from './exclusive-fault.ts';
+import { MIGRATE_TO_RAM_TRACE } from './protocol-tracepoints.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { swapIn } from './swap-in.ts';
 import { handleUserfault } from './userfaultfd.ts';
@@ -127,7 +128,10 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
+  const point = mm.machine.trace.point(MIGRATE_TO_RAM_TRACE);
+  if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
+  if (point.enabled) point.emit({ phase: 'end', folio: head });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.

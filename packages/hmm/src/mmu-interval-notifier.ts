@@ -13,6 +13,12 @@ import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
+import {
+  NOTIFIER_CALLBACK_TRACE,
+  NOTIFIER_RANGE_TRACE,
+  NOTIFIER_READ_TRACE,
+  NOTIFIER_REMOVE_TRACE,
+} from './protocol-tracepoints.ts';
 import { MMU_INVALIDATE } from './tracepoints.ts';
 
 const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
@@ -164,6 +170,8 @@ export function* mmuIntervalNotifierRemove(sub: MmuIntervalNotifier): Task<void>
   const mm = sub.mm;
   const subs = mm?.notifiers ?? null;
   if (mm === null || subs === null) throw new Error('interval notifier removed that was not inserted');
+  const point = mm.machine.trace.point(NOTIFIER_REMOVE_TRACE);
+  if (point.enabled) point.emit({ sub });
   let waitSeq = 0;
   if (!subs.invalidating) {
     if (!subs.tree.remove(sub)) throw new Error('interval notifier removed twice');
@@ -189,12 +197,14 @@ export function* mmuIntervalReadBegin(sub: MmuIntervalNotifier): Task<number> {
   const seq = sub.invalidateSeq;
   const subs = sub.mm?.notifiers ?? null;
   if (subs === null) throw new Error('read side of an interval notifier that is not inserted');
+  traceRead(sub, 'begin', seq);
   if (subs.invalidateSeq === seq) yield* subs.queue.waitUntil(() => subs.invalidateSeq !== seq);
   return seq;
 }
 
 /** Whether an invalidation came after `seq` (mmu_interval_read_retry). Only meaningful under the driver's lock. */
 export function mmuIntervalReadRetry(sub: MmuIntervalNotifier, seq: number): boolean {
+  traceRead(sub, 'retry', seq);
   return sub.invalidateSeq !== seq;
 }
 
@@ -227,12 +237,17 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   if (hit.length > 0) subs.invalidateSeq |= 1;
   const curSeq = subs.invalidateSeq;
   trace(mm, range, 'start', curSeq);
+  traceRange(mm, range, 'start');
+  const callback = mm.machine.trace.point(NOTIFIER_CALLBACK_TRACE);
   const finishes: MmuIntervalNotifierFinish[] = [];
   let err: Errno = 0;
   for (const sub of hit) {
     if (preemptive) yield CALLBACK;
     counters[NOTIFIER_CALLBACK]!++;
-    if (yield* callFirst(mm, sub, range, curSeq, finishes)) continue;
+    if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
+    const result = yield* callFirst(mm, sub, range, curSeq, finishes);
+    if (callback.enabled) callback.emit({ phase: 'end', mm, sub, range, curSeq, result });
+    if (result) continue;
     if (!range.blockable) {
       err = -EAGAIN;
       break;
@@ -249,6 +264,7 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   if (err !== 0) {
     subs.end(range);
     trace(mm, range, 'end', subs.invalidateSeq);
+    traceRange(mm, range, 'refused');
   }
   return err;
 }
@@ -278,6 +294,7 @@ function* callFirst(
 /** The range has changed (mmu_notifier_invalidate_range_end). Takes the same object as a start that returned 0. */
 export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange): Task<void> {
   const subs = mm.notifiers;
+  traceRange(mm, range, 'end');
   // The mm's first subscription may have come after the start, which then is not on record.
   if (subs === null || !subs.active.has(range)) return;
   if (mm.machine.scheduler.preemptive) yield END;
@@ -290,4 +307,14 @@ function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: num
   if (!point.enabled) return;
   const { event, startPage, endPage } = range;
   point.emit({ mm: mm.name, event, startPage, endPage, phase, seq });
+}
+
+function traceRange(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'refused' | 'end'): void {
+  const point = mm.machine.trace.point(NOTIFIER_RANGE_TRACE);
+  if (point.enabled) point.emit({ phase, mm, range });
+}
+
+function traceRead(sub: MmuIntervalNotifier, phase: 'begin' | 'retry', seq: number): void {
+  const point = sub.mm?.machine.trace.point(NOTIFIER_READ_TRACE);
+  if (point?.enabled === true) point.emit({ phase, sub, seq, stale: sub.invalidateSeq !== seq });
 }
