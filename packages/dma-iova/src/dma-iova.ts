@@ -93,16 +93,12 @@ export function dmaIovaLink(
 ): Errno {
   const { link: point } = dev.trace;
   const start = state.addr + offsetBytes;
-  if (
-    dev.plain &&
-    attrs === 0 &&
-    !point.enabled &&
-    ((physBytes | start | sizeBytes) & 4095) === 0 &&
-    sizeBytes > 0
-  ) {
+  if (dev.plain && attrs === 0 && ((physBytes | start | sizeBytes) & 4095) === 0 && sizeBytes > 0) {
     // What almost every link is: whole pages, nothing to bounce or sync. The full rules are in link().
     dev.counters[C_CALL_LINK]!++;
-    return dev.domain!.mapRange(start / 4096, physBytes / 4096, sizeBytes / 4096, dev.protection[dir]!);
+    const e = dev.domain!.mapRange(start / 4096, physBytes / 4096, sizeBytes / 4096, dev.protection[dir]!);
+    if (point.enabled) point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, e);
+    return e;
   }
   const err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   if (point.enabled) {

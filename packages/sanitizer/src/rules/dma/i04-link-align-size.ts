@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
 
 /**
  * I4. The size of every link but the one with the highest offset is a multiple of the page size

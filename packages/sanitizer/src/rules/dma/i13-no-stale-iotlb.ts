@@ -1,7 +1,8 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 import type { DeviceShadow } from '../../shadow/device-shadow.ts';
-import { LINKED, PRESENT, STALE } from '../../shadow/slots.ts';
+import { LINKED, PRESENT, STALE } from '../../shadow/slot-flags.ts';
+import { changeFlags } from '../../shadow/slot-ranges.ts';
 
 /**
  * I13. Between the clearing of an entry and its invalidation a device can still use the cached translation. In a
@@ -63,7 +64,7 @@ function reuse(op: DmaOp, found: Findings): void {
     },
   );
   // Said once; the invalidation itself is still waited for.
-  op.device.slots.change(op.firstPage, op.pages, STALE, 0);
+  changeFlags(op.device.slots, op.firstPage, op.pages, STALE, 0);
 }
 
 /** A destroy of generation 1 leaves the invalidation of a lazy domain to the flush queue. */
