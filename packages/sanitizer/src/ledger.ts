@@ -20,6 +20,7 @@ const HOOKS: readonly Hook[] = [
   'unmapList',
   'mapSegment',
   'mapList',
+  'freeCoherent',
   'owed',
   'unbounce',
   'iommuMap',
@@ -32,6 +33,12 @@ const HOOKS: readonly Hook[] = [
   'end',
 ];
 
+/** Something that is entered when the next event comes. */
+export interface PutOff {
+  readonly open: boolean;
+  close(): void;
+}
+
 /** The shadow of all devices of a machine, and the rules that look at it. */
 export class DmaLedger {
   readonly machine: Machine;
@@ -40,8 +47,8 @@ export class DmaLedger {
   readonly op: DmaOp;
   /** A page that was just mapped and is not entered yet. */
   readonly fresh: FreshMap;
-  /** Changes with every event but for plain links in a row: what was checked at the first of these still holds. */
-  epoch = 0;
+  /** Plain links in a row, which are counted when the row ends. */
+  series: PutOff = { open: false, close() {} };
   /** The device whose newest unmap was invalidated, while its slots still say STALE. */
   #cleaned: DeviceShadow | null = null;
   readonly #checks: Record<Hook, readonly Check[]>;
@@ -101,12 +108,12 @@ export class DmaLedger {
 
   /** Enter what was put off until the next event. */
   settle(): void {
-    this.epoch = (this.epoch + 1) | 0;
+    if (this.series.open) this.series.close();
     if (this.fresh.live) this.fresh.settle(this.log.frames);
     if (this.#cleaned !== null) this.#clean(this.#cleaned);
   }
 
-  /** As {@link settle}, for an event that leaves the epoch alone when there is nothing to do. */
+  /** As {@link settle}, for the page-table half of a link: it does not end a row of them. */
   settleLate(): void {
     if (this.fresh.live || this.#cleaned !== null) this.settle();
   }
@@ -134,8 +141,8 @@ export class DmaLedger {
     const id = this.#owners.get(owner) ?? this.#owners.size + 1;
     this.#owners.set(owner, id);
     const first = Math.floor(physBytes / 4096);
+    this.settle();
     this.log.frames.declared = true;
-    this.epoch = (this.epoch + 1) | 0;
     this.log.frames.buffer.set(first, Math.ceil((physBytes + sizeBytes) / 4096) - first, id);
   }
 

@@ -37,6 +37,8 @@ export class DmaOp {
   /** Frame that an access reached, or that is mapped. */
   pfn = 0;
   write = false;
+  /** The access went to a peer through the switch above both, by a mapped bus address. */
+  byBus = false;
   reason = '';
   /** Function on whose behalf an unlink or free happens. */
   api: DmaIovaApi = 'dma_iova_unlink';
@@ -51,7 +53,8 @@ export class DmaOp {
   mismatched: MappingView | null = null;
   /** A link that another task has made and not synced yet. */
   unsyncedOfOther: MappingView | null = null;
-  bouncedPages = 0;
+  /** Granules of the range that go through a bounce slot each. */
+  bounces = 0;
   /** Pages of the range that the page table still maps. */
   presentPages = 0;
 

@@ -75,7 +75,7 @@ export function isPlainMap(op: DmaOp, frames: Frames): boolean {
     if (!isMappedAs(op) || device.touchesReserved(op.firstPage, op.pages)) return false;
     if (!device.slots.haveExactly(op.firstPage, op.pages, PRESENT)) return false;
   } else if (op.addrBytes !== op.physBytes) return false;
-  return frames.firstFree(Math.floor(op.physBytes / 4096), op.pages) < 0;
+  return frames.firstFree(device.pageAt(op.physBytes), device.framesOf(op.physBytes, op.sizeBytes)) < 0;
 }
 
 /** A mapping that is bounced as a whole and writes to memory that no other one does, by a device without IOMMU. */
@@ -83,6 +83,7 @@ export function isPlainBounce(op: DmaOp, frames: Frames): boolean {
   const { device } = op;
   if (!op.bounced || device.translated || op.attrs !== 0 || op.pages <= 0 || frames.declared) return false;
   if (op.dir === DMA_NONE || op.firstPage < 1 || op.firstPage + op.pages - 1 > device.limitPage) return false;
-  const frame = Math.floor(op.physBytes / 4096);
-  return frames.firstFree(frame, op.pages) < 0 && frames.writers.firstNonZero(frame, op.pages) < 0;
+  const frame = device.pageAt(op.physBytes);
+  const count = device.framesOf(op.physBytes, op.sizeBytes);
+  return frames.firstFree(frame, count) < 0 && frames.writers.firstNonZero(frame, count) < 0;
 }

@@ -25,6 +25,7 @@ export type Hook =
   | 'mapSegment'
   | 'mapList'
   | 'unmapList'
+  | 'freeCoherent'
   | 'owed'
   | 'unbounce'
   | 'iommuMap'

@@ -1,8 +1,10 @@
 import {
   DMA_ACCESS,
+  DMA_ALLOC_COHERENT,
   DMA_DEVICE_CREATE,
   DMA_DEVICE_DESTROY,
   DMA_FAULT,
+  DMA_FREE_COHERENT,
   DMA_IOVA_ALLOC,
   DMA_IOVA_FREE,
   DMA_IOVA_LINK,
@@ -23,6 +25,7 @@ import {
   SWIOTLB_UNBOUNCED,
 } from '@gpusvm/dma-iova';
 import { ClassicEvents } from './events/classic-events.ts';
+import { CoherentEvents } from './events/coherent-events.ts';
 import { HardwareEvents } from './events/hardware-events.ts';
 import { IommuEvents } from './events/iommu-events.ts';
 import { IovaEvents } from './events/iova-events.ts';
@@ -41,6 +44,7 @@ export function tapDmaLayer(ledger: DmaLedger): (() => void)[] {
   const unlinks = new UnlinkEvents(ledger);
   const classic = new ClassicEvents(ledger);
   const lists = new ListEvents(ledger);
+  const coherent = new CoherentEvents(ledger);
   const iommu = new IommuEvents(ledger);
   const hardware = new HardwareEvents(ledger);
   return [
@@ -63,6 +67,8 @@ export function tapDmaLayer(ledger: DmaLedger): (() => void)[] {
     ),
     trace.tap(DMA_MAP_SG, (dev, sg, dir, attrs) => lists.map(dev, sg, dir, attrs)),
     trace.tap(DMA_UNMAP_SG, (dev, sg, dir, attrs) => lists.unmap(dev, sg, dir, attrs)),
+    trace.tap(DMA_ALLOC_COHERENT, (dev, buffer) => coherent.alloc(dev, buffer)),
+    trace.tap(DMA_FREE_COHERENT, (dev, buffer) => coherent.free(dev, buffer)),
     trace.tap(SWIOTLB_BOUNCED, (name, phys) => hardware.bounced(name, phys)),
     trace.tap(SWIOTLB_UNBOUNCED, (name, _phys, slot, _size, dir, attrs) =>
       hardware.unbounced(name, slot, dir, attrs),

@@ -20,7 +20,7 @@ export function scanUnlink(op: DmaOp, found: Findings): void {
   op.firstHole = -1;
   op.mismatched = null;
   op.unsyncedOfOther = null;
-  op.bouncedPages = 0;
+  op.bounces = 0;
   op.presentPages = 0;
   let known = 0;
   let own = false;
@@ -46,7 +46,7 @@ export function scanUnlink(op: DmaOp, found: Findings): void {
     }
     if (own) {
       op.linkedPages += pages;
-      if ((flags & BOUNCED) !== 0) op.bouncedPages += pages;
+      if ((flags & BOUNCED) !== 0) op.bounces += pages / device.granulePages;
       return;
     }
     op.foreignPages += pages;

@@ -1,22 +1,18 @@
-import {
-  DMA_FROM_DEVICE,
-  DMA_MAPPING_ERROR,
-  DMA_NONE,
-  DMA_TO_DEVICE,
-  type DmaDevice,
-} from '@gpusvm/dma-iova';
+import { DMA_MAPPING_ERROR, DMA_NONE, type DmaDevice } from '@gpusvm/dma-iova';
 import type { DmaLedger } from '../ledger.ts';
 import type { DmaOp } from '../op.ts';
 import { isPlainBounce, isPlainMap, permission } from '../plain.ts';
 import { QUICK } from '../quick.ts';
-import { type DeviceShadow, WRITES } from '../shadow/device-shadow.ts';
+import type { DeviceShadow } from '../shadow/device-shadow.ts';
 import { FRAME_FREE } from '../shadow/frames.ts';
 import { INLINE_PAGE, inlineDir, inlineKind, inlineLink } from '../shadow/inline-link.ts';
 import { regionOf } from '../shadow/region.ts';
+import { rightsOf } from '../shadow/rights.ts';
 import { BOUNCED, LINKED, ORPHAN, PRESENT, RESERVED, SYNCED } from '../shadow/slot-flags.ts';
 import { linkSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags, changeFlagsWhere } from '../shadow/slot-ranges.ts';
 import { countFrames } from './count-frames.ts';
+import { keepInline } from './keep-inline.ts';
 
 /** Follows mappings of their own (dma_map_page and relatives). */
 export class ClassicEvents {
@@ -96,8 +92,8 @@ export class ClassicEvents {
     op.sizeBytes = sizeBytes;
     op.dir = dir;
     op.attrs = attrs;
-    op.firstPage = Math.floor(addrBytes / 4096);
-    op.pages = Math.ceil((addrBytes + sizeBytes) / 4096) - op.firstPage;
+    op.firstPage = device.pageAt(addrBytes);
+    op.pages = device.pageBehind(addrBytes + sizeBytes) - op.firstPage;
     return op;
   }
 
@@ -213,14 +209,14 @@ export class ClassicEvents {
     const call = this.#ledger.sites.nextReservation();
     mappings.fill(id, op, INLINE_PAGE, this.#ledger.log.currentTask(), call);
     if (op.bounced) mappings.setBounced(id);
-    if (device.translated || op.bounced) {
-      // Nobody else has these addresses.
+    if (device.translated) {
+      keepInline(device, op.firstPage, op.pages);
       linkSlots(slots, op.firstPage, op.pages, id, call);
       const set = op.bounced ? SYNCED | RESERVED | BOUNCED : SYNCED | RESERVED;
       changeFlags(slots, op.firstPage, op.pages, 0, set);
     } else {
       mappings.setNext(id, mappingAt.replace(op.addrBytes, id));
-      device.rights.add(op.firstPage, op.pages, weight(op.dir));
+      device.rights.add(op.firstPage, op.pages, rightsOf(op.dir));
     }
     countFrames(this.#ledger.log.frames, device, id, 1);
   }
@@ -230,11 +226,11 @@ export class ClassicEvents {
     const firstPage = mappings.firstPage(id);
     const pages = mappings.pages(id);
     const bounced = mappings.bounced(id);
-    if (device.translated || bounced) {
+    if (device.translated) {
       this.#endSlots(device, firstPage, pages);
     } else {
       this.#unchain(device, id);
-      device.rights.add(firstPage, pages, -weight(mappings.dir(id)));
+      device.rights.add(firstPage, pages, -rightsOf(mappings.dir(id)));
     }
     if (bounced) device.bounces.owe(this.#op.attrs);
     countFrames(this.#ledger.log.frames, device, id, -1);
@@ -269,9 +265,4 @@ export class ClassicEvents {
     device.unmapPage = this.#op.firstPage;
     device.unmapPages = this.#op.pages;
   }
-}
-
-/** What a mapping adds to the rights of its pages. */
-function weight(dir: number): number {
-  return (dir === DMA_FROM_DEVICE ? 0 : 1) + (dir === DMA_TO_DEVICE ? 0 : WRITES);
 }

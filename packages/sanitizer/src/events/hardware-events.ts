@@ -31,6 +31,7 @@ export class HardwareEvents {
     if (QUICK && this.#isPlain(device, page, access, pfn)) return;
     this.#about(device, page, addrBytes, access);
     ledger.op.pfn = pfn;
+    ledger.op.byBus = device.busRights.get(page) !== 0 && pfn >= dev.memory.totalPages;
     ledger.run('access');
   }
 

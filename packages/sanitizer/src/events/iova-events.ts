@@ -11,6 +11,7 @@ import { linkSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags, levelFlags, syncSlots } from '../shadow/slot-ranges.ts';
 import { countFrames } from './count-frames.ts';
 import { dropLinks } from './drop-links.ts';
+import { keepInline } from './keep-inline.ts';
 import { LinkSeries } from './link-series.ts';
 
 /** Follows the two-step API: reservations, their links and syncs. */
@@ -31,8 +32,8 @@ export class IovaEvents {
     const ledger = this.#ledger;
     const device = ledger.enter(dev);
     const { reservations, reservationAt } = device;
-    const first = Math.floor(state.addr / 4096);
-    const pages = Math.ceil((state.addr + state.size) / 4096) - first;
+    const first = device.pageAt(state.addr);
+    const pages = device.pageBehind(state.addr + state.size) - first;
     if (!QUICK || !isPlainAlloc(device, first, pages)) {
       const op = this.#op;
       op.device = device;
@@ -94,8 +95,8 @@ export class IovaEvents {
     op.dir = dir;
     op.attrs = attrs;
     op.err = err;
-    op.firstPage = Math.floor(start / 4096);
-    op.pages = Math.ceil((start + sizeBytes) / 4096) - op.firstPage;
+    op.firstPage = device.pageAt(start);
+    op.pages = device.pageBehind(start + sizeBytes) - op.firstPage;
     op.bounced = device.bounces.taken > 0;
     if (!QUICK || !isPlainLink(op, ledger.log.frames)) ledger.run('link');
     if (id !== 0) {
@@ -118,8 +119,8 @@ export class IovaEvents {
     op.addrBytes = state.addr;
     op.offsetBytes = offsetBytes;
     op.sizeBytes = sizeBytes;
-    op.firstPage = Math.floor(start / 4096);
-    op.pages = Math.ceil((start + sizeBytes) / 4096) - op.firstPage;
+    op.firstPage = device.pageAt(start);
+    op.pages = device.pageBehind(start + sizeBytes) - op.firstPage;
     ledger.run('sync');
     if (id === 0 || op.pages <= 0 || err !== 0) return;
     device.reservations.syncs[id]!++;
@@ -137,8 +138,8 @@ export class IovaEvents {
     op.state = state;
     op.addrBytes = state.addr;
     op.sizeBytes = sizeBytes;
-    op.firstPage = Math.floor(state.addr / 4096);
-    op.pages = Math.ceil((state.addr + sizeBytes) / 4096) - op.firstPage;
+    op.firstPage = device.pageAt(state.addr);
+    op.pages = device.pageBehind(state.addr + sizeBytes) - op.firstPage;
     op.reservation = id;
     if (!QUICK || !isPlainFree(op)) ledger.run('free');
     if (id === 0) return;
@@ -161,14 +162,16 @@ export class IovaEvents {
     reservations.linked[op.reservation]! += op.pages;
     reservations.syncs[op.reservation] = 0;
     reservations.failedPages[op.reservation] = 0;
+    keepInline(device, op.firstPage, op.pages);
     linkSlots(slots, op.firstPage, op.pages, id, call);
     const end = op.addrBytes + op.offsetBytes + op.sizeBytes;
-    if ((end & 4095) !== 0) {
+    const beyond = device.offsetOf(end);
+    if (beyond !== 0) {
       reservations.raggedEnd[op.reservation] = op.firstPage + op.pages;
       reservations.special[op.reservation] = 1;
-      device.paddingBytes += 4096 - (end & 4095);
+      device.paddingBytes += device.granulePages * 4096 - beyond;
     }
-    device.paddingBytes += op.physBytes & 4095;
+    device.paddingBytes += device.offsetOf(op.physBytes);
     if (op.bounced) {
       this.#markBounced(device);
       mappings.setBounced(id);
@@ -182,9 +185,10 @@ export class IovaEvents {
   #markBounced(device: DeviceShadow): void {
     const { firstPage, physBytes } = this.#op;
     const { taken, origins } = device.bounces;
-    const base = Math.floor(physBytes / 4096);
+    const base = device.pageAt(physBytes);
+    const per = device.granulePages;
     for (let i = 0; i < taken; i++)
-      changeFlags(device.slots, firstPage + Math.floor(origins[i]! / 4096) - base, 1, 0, BOUNCED);
+      changeFlags(device.slots, firstPage + device.pageAt(origins[i]!) - base, per, 0, BOUNCED);
   }
 
   #failed(device: DeviceShadow): void {

@@ -1,7 +1,7 @@
 import type { DmaDevice, DmaIovaState } from '@gpusvm/dma-iova';
 import type { TaskHandle } from '@gpusvm/kernel';
 import type { CallSites } from '../call-sites.ts';
-import type { DmaLedger } from '../ledger.ts';
+import type { DmaLedger, PutOff } from '../ledger.ts';
 import { permission } from '../plain.ts';
 import type { DeviceShadow } from '../shadow/device-shadow.ts';
 import type { Frames } from '../shadow/frames.ts';
@@ -13,13 +13,14 @@ import { LINKED, PRESENT, RESERVED } from '../shadow/slot-flags.ts';
  * Plain links in a row: one page each, of one task, into one reservation, nothing else in between. What does not depend
  * on the page is checked once.
  */
-export class LinkSeries {
+export class LinkSeries implements PutOff {
   readonly #ledger: DmaLedger;
   readonly #fresh: FreshMap;
   readonly #frames: Frames;
   readonly #sites: CallSites;
   readonly #scheduler: { readonly current: TaskHandle | null };
-  #epoch = -1;
+  /** Nothing else has happened since it began. */
+  open = false;
   #dev: DmaDevice | null = null;
   #state: DmaIovaState | null = null;
   #task: TaskHandle | null = null;
@@ -29,6 +30,8 @@ export class LinkSeries {
   #endPage = 0;
   /** What is linked, but for the direction. */
   #link = 0;
+  /** Links entered in the slots and not counted yet. */
+  #linked = 0;
 
   constructor(ledger: DmaLedger) {
     this.#ledger = ledger;
@@ -37,16 +40,12 @@ export class LinkSeries {
     this.#sites = ledger.sites;
     this.#scheduler = ledger.machine.scheduler;
     this.#device = ledger.fresh.device;
+    ledger.series = this;
   }
 
   /** Whether a link continues the series. */
   goesOn(dev: DmaDevice, state: DmaIovaState): boolean {
-    return (
-      this.#ledger.epoch === this.#epoch &&
-      state === this.#state &&
-      dev === this.#dev &&
-      this.#scheduler.current === this.#task
-    );
+    return this.open && state === this.#state && dev === this.#dev && this.#scheduler.current === this.#task;
   }
 
   /** Begin a series; false when its links would not be plain. */
@@ -55,10 +54,10 @@ export class LinkSeries {
     const device = ledger.shadowOf(dev);
     const id = device.reservation(state);
     const { reservations } = device;
-    this.#epoch = -1;
+    this.close();
     if (id === 0 || reservations.special[id] !== 0 || reservations.state[id] !== state) return false;
     if (!device.plain || this.#frames.declared || device.changes.count !== 0) return false;
-    this.#epoch = ledger.epoch;
+    this.open = true;
     this.#dev = dev;
     this.#state = state;
     this.#task = this.#scheduler.current;
@@ -91,9 +90,17 @@ export class LinkSeries {
     region.linkOf[i] = this.#link - dir * 4;
     region.pfnOf[i] = pfn;
     region.callOf[i] = this.#sites.next();
-    const { linked, syncs } = this.#device.reservations;
-    linked[this.#reservation]!++;
-    syncs[this.#reservation] = 0;
+    this.#linked++;
     return true;
+  }
+
+  /** Another event comes: enter what was counted. */
+  close(): void {
+    this.open = false;
+    if (this.#linked === 0) return;
+    const { linked, syncs } = this.#device.reservations;
+    linked[this.#reservation]! += this.#linked;
+    syncs[this.#reservation] = 0;
+    this.#linked = 0;
   }
 }

@@ -1,15 +1,18 @@
-import { DMA_NONE, type DmaDevice, type ScatterList } from '@gpusvm/dma-iova';
+import { DMA_ATTR_MMIO, DMA_NONE, type DmaDevice, type ScatterList } from '@gpusvm/dma-iova';
 import type { DmaLedger } from '../ledger.ts';
 import type { DmaOp } from '../op.ts';
 import { permission } from '../plain.ts';
 import { QUICK } from '../quick.ts';
 import type { DeviceShadow } from '../shadow/device-shadow.ts';
 import { INLINE_LIST, inlineLink } from '../shadow/inline-link.ts';
+import type { BusRange } from '../shadow/list-mapping.ts';
+import { rightsOf } from '../shadow/rights.ts';
 import { LINKED, ORPHAN, PRESENT, RESERVED, SYNCED } from '../shadow/slot-flags.ts';
 import { linkSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags, changeFlagsWhere } from '../shadow/slot-ranges.ts';
 import { visitSlots } from '../shadow/slot-visit.ts';
 import { countFrames } from './count-frames.ts';
+import { keepInline } from './keep-inline.ts';
 
 /** Follows scatter lists of translated devices; those of others are mapped segment by segment. */
 export class ListEvents {
@@ -24,28 +27,32 @@ export class ListEvents {
   map(dev: DmaDevice, sg: ScatterList, dir: number, attrs: number): void {
     const ledger = this.#ledger;
     const device = ledger.enter(dev);
-    device.unmapPage = -1;
     if (sg.mapped > 0) {
-      const firstPage = Math.floor(sg.dmaAddrBytes[0]! / 4096);
-      const last = sg.mapped - 1;
-      const endBytes = sg.dmaAddrBytes[last]! + sg.dmaLengthBytes[last]!;
-      const call = ledger.sites.nextReservation();
-      const task = ledger.log.currentTask();
-      const pages = this.#segments(device, sg, firstPage, dir, attrs, task, call);
-      changeFlags(device.slots, firstPage, pages, 0, SYNCED | RESERVED);
-      const addrBytes = sg.dmaAddrBytes[0]!;
-      const segments = sg.count;
-      device.lists.set(firstPage, {
-        firstPage,
-        pages,
-        addrBytes,
-        endBytes,
-        segments,
-        dir,
-        attrs,
-        task,
-        call,
-      });
+      const bus = busRanges(sg);
+      const range = device.translated && !sg.mappedEach ? ownRange(sg) : null;
+      if (range !== null || bus.length > 0) {
+        const call = ledger.sites.nextReservation();
+        const task = ledger.log.currentTask();
+        const { addrBytes, endBytes } = range ?? { addrBytes: 0, endBytes: 0 };
+        const firstPage = device.pageAt(addrBytes);
+        const pages = range === null ? 0 : this.#segments(device, sg, firstPage, dir, attrs, task, call);
+        if (pages > 0) changeFlags(device.slots, firstPage, pages, 0, SYNCED | RESERVED);
+        for (const at of bus) device.busRights.add(at.firstPage, at.pages, rightsOf(dir));
+        const segments = sg.count;
+        device.lists.set(sg, {
+          firstPage,
+          pages,
+          bus,
+          addrBytes,
+          endBytes,
+          segments,
+          dir,
+          attrs,
+          task,
+          call,
+        });
+        device.unmapPage = -1;
+      }
     }
     device.changes.reset();
   }
@@ -54,23 +61,27 @@ export class ListEvents {
     const ledger = this.#ledger;
     const op = this.#op;
     const device = ledger.enter(dev);
-    const last = sg.mapped - 1;
+    const list = device.lists.get(sg) ?? null;
+    const range = device.translated && !sg.mappedEach ? ownRange(sg) : null;
+    // Its segments have events of their own.
+    if (list === null && range === null) return;
     op.device = device;
     op.reservation = 0;
     op.mapping = null;
-    op.addrBytes = sg.dmaAddrBytes[0]!;
-    op.sizeBytes = sg.dmaAddrBytes[last]! + sg.dmaLengthBytes[last]! - op.addrBytes;
+    op.addrBytes = range === null ? 0 : range.addrBytes;
+    op.sizeBytes = range === null ? 0 : range.endBytes - range.addrBytes;
     op.segments = sg.count;
     op.dir = dir;
     op.attrs = attrs;
-    op.firstPage = Math.floor(op.addrBytes / 4096);
-    op.pages = Math.ceil((op.addrBytes + op.sizeBytes) / 4096) - op.firstPage;
-    const list = device.lists.get(op.firstPage) ?? null;
+    op.firstPage = device.pageAt(op.addrBytes);
+    op.pages = device.pageBehind(op.addrBytes + op.sizeBytes) - op.firstPage;
     op.list = list;
     ledger.run('unmapList');
     device.unmapPage = -1;
     if (list === null) return;
-    device.lists.delete(list.firstPage);
+    device.lists.delete(sg);
+    for (const at of list.bus) device.busRights.add(at.firstPage, at.pages, -rightsOf(list.dir));
+    if (list.pages === 0) return;
     this.#drop(device, list.firstPage, list.pages);
     device.unmapPage = op.firstPage;
     device.unmapPages = op.pages;
@@ -92,10 +103,13 @@ export class ListEvents {
       (device.changes.protAll & 3) === permission(dir) && (device.changes.protAny & 3) === permission(dir);
     let page = firstPage;
     for (let i = 0; i < sg.count; i++) {
+      // Bus addresses take no part.
+      if (sg.paddedBytes[i]! < 0) continue;
       const pages = sg.paddedBytes[i]! / 4096;
       const phys = sg.physBytes[i]!;
       const bytes = sg.lengthBytes[i]!;
-      if (plain && bytes === 4096 && (phys & 4095) === 0) {
+      const peer = sg.provider[i] !== null;
+      if (plain && !peer && bytes === 4096 && (phys & 4095) === 0) {
         const region = device.slots.elements(page);
         const at = page & 511;
         const pfn = phys / 4096;
@@ -107,7 +121,8 @@ export class ListEvents {
           continue;
         }
       }
-      this.#segment(device, page, pages, phys, bytes, dir, attrs, task, call);
+      const all = peer ? attrs | DMA_ATTR_MMIO : attrs;
+      if (pages > 0) this.#segment(device, page, pages, phys, bytes, dir, all, task, call);
       page += pages;
     }
     const pages = page - firstPage;
@@ -131,7 +146,7 @@ export class ListEvents {
     op.device = device;
     op.reservation = 0;
     op.mapping = null;
-    op.addrBytes = page * 4096 + (physBytes & 4095);
+    op.addrBytes = page * 4096 + device.offsetOf(physBytes);
     op.physBytes = physBytes;
     op.sizeBytes = sizeBytes;
     op.dir = dir;
@@ -144,6 +159,7 @@ export class ListEvents {
     this.#ledger.run('mapSegment');
     const id = device.mappings.take();
     device.mappings.fill(id, op, INLINE_LIST, task, call);
+    keepInline(device, page, pages);
     linkSlots(device.slots, page, pages, id, call);
     countFrames(this.#ledger.log.frames, device, id, 1);
   }
@@ -177,4 +193,29 @@ export class ListEvents {
       mappings.release(link);
     });
   }
+}
+
+/** From the first to the last DMA address that the IOMMU translates. */
+function ownRange(sg: ScatterList): { readonly addrBytes: number; readonly endBytes: number } | null {
+  let addrBytes = -1;
+  let endBytes = 0;
+  for (let i = 0; i < sg.mapped; i++) {
+    if (sg.dmaIsBus[i] === 1) continue;
+    if (addrBytes < 0) addrBytes = sg.dmaAddrBytes[i]!;
+    endBytes = sg.dmaAddrBytes[i]! + sg.dmaLengthBytes[i]!;
+  }
+  return addrBytes < 0 ? null : { addrBytes, endBytes };
+}
+
+function busRanges(sg: ScatterList): BusRange[] {
+  const ranges: BusRange[] = [];
+  for (let i = 0; i < sg.mapped; i++) {
+    if (sg.dmaIsBus[i] !== 1) continue;
+    const firstPage = Math.floor(sg.dmaAddrBytes[i]! / 4096);
+    ranges.push({
+      firstPage,
+      pages: Math.ceil((sg.dmaAddrBytes[i]! + sg.dmaLengthBytes[i]!) / 4096) - firstPage,
+    });
+  }
+  return ranges;
 }

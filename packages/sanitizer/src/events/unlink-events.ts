@@ -46,8 +46,8 @@ export class UnlinkEvents {
     op.dir = dir;
     op.attrs = attrs;
     op.api = api;
-    op.firstPage = Math.floor(start / 4096);
-    op.pages = Math.ceil((start + sizeBytes) / 4096) - op.firstPage;
+    op.firstPage = device.pageAt(start);
+    op.pages = device.pageBehind(start + sizeBytes) - op.firstPage;
     const plain = QUICK && isPlainUnlink(op);
     if (plain && this.#unlinkCleared(device)) return;
     ledger.enter(dev);

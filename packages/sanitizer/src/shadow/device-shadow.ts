@@ -1,4 +1,5 @@
 import {
+  type CoherentBuffer,
   DMA_ATTR_MMIO,
   DMA_ATTR_SKIP_CPU_SYNC,
   DMA_TO_DEVICE,
@@ -6,6 +7,7 @@ import {
   type DmaIovaState,
   MSI_WINDOW,
   type ReservedRegion,
+  type ScatterList,
 } from '@gpusvm/dma-iova';
 import { AddressMap } from './address-map.ts';
 import { BounceShadow } from './bounce-shadow.ts';
@@ -23,9 +25,6 @@ import { visitAllSlots } from './slot-visit.ts';
 import { Slots } from './slots.ts';
 import { TableShadow } from './table-shadow.ts';
 
-/** Weight of a mapping that allows writes in {@link DeviceShadow.rights}; lower bits count those that allow reads. */
-export const WRITES: number = 1 << 16;
-
 const USUAL_ORDERS: readonly number[] = [0, 9, 18];
 
 /** What the sanitizer knows of one device: its configuration, when it was seen, and the ledger of its mappings. */
@@ -41,8 +40,12 @@ export class DeviceShadow {
   readonly mappingAt: AddressMap = new AddressMap();
   readonly pending: PendingInvalidations = new PendingInvalidations();
   readonly tables: TableShadow = new TableShadow();
-  /** Live scatter lists by first page. */
-  readonly lists: Map<number, ListMapping> = new Map();
+  /** Live scatter lists by the object that their owner holds. */
+  readonly lists: Map<ScatterList, ListMapping> = new Map();
+  /** Live coherent memory, with the records of its blocks. */
+  readonly coherent: Map<CoherentBuffer, readonly number[]> = new Map();
+  /** As {@link rights}, for bus addresses of peers. */
+  readonly busRights: PageCounts = new PageCounts();
   readonly bounces: BounceShadow = new BounceShadow();
   /** What the page table did since the last call that explains it. */
   readonly changes: MapChanges = new MapChanges();
@@ -50,7 +53,7 @@ export class DeviceShadow {
   readonly cleared: ClearedSlots = new ClearedSlots();
   /** The slots of {@link cleared} are invalidated, though their flags still say STALE. */
   cleanCleared = false;
-  /** Records by page when the device is not translated: those that allow reads, plus WRITES for writes. */
+  /** Rights by page when the device is not translated, as far as records give them; see `rights.ts`. */
   readonly rights: PageCounts = new PageCounts();
   /** Whether nothing can have been mapped before the sanitizer listened. */
   complete: boolean;
@@ -65,7 +68,9 @@ export class DeviceShadow {
   lazyWindow = 0;
   /** Bytes of foreign memory that lie in the first or last page of a mapping and are exposed with it. */
   paddingBytes = 0;
-  /** No mapping of this device is copied or kept coherent by hand. */
+  /** 4 KiB pages of a granule, the smallest page of the IOMMU. */
+  granulePages = 1;
+  /** No mapping of this device is copied or kept coherent by hand, and its granules are pages. */
   plain = false;
   /** DMA addresses go through a page table. */
   translated = false;
@@ -85,7 +90,8 @@ export class DeviceShadow {
   watch(device: DmaDevice): void {
     if (this.#device === device) return;
     this.#device = device;
-    this.plain = device.coherent && device.swiotlb === null;
+    this.granulePages = device.granulePages;
+    this.plain = device.coherent && device.swiotlb === null && device.granulePages === 1;
     this.translated = device.domain !== null;
     this.#reserved = device.reservedRegions;
     if (device.domain !== null && device.domain.mappedPages > 0 && !this.sawMap) this.complete = false;
@@ -120,6 +126,28 @@ export class DeviceShadow {
       );
     }
     return this.#limitPage;
+  }
+
+  /** First page of the granule that holds an address. */
+  pageAt(addrBytes: number): number {
+    const per = this.granulePages;
+    return per === 1 ? Math.floor(addrBytes / 4096) : Math.floor(addrBytes / (per * 4096)) * per;
+  }
+
+  /** Page behind the granules that a range up to this address needs. */
+  pageBehind(endBytes: number): number {
+    const per = this.granulePages;
+    return per === 1 ? Math.ceil(endBytes / 4096) : Math.ceil(endBytes / (per * 4096)) * per;
+  }
+
+  /** Bytes of an address beyond the start of its granule. */
+  offsetOf(addrBytes: number): number {
+    return addrBytes & (this.granulePages * 4096 - 1);
+  }
+
+  /** Frames that a range of physical memory lies in, whole granules. */
+  framesOf(physBytes: number, sizeBytes: number): number {
+    return this.pageBehind(physBytes + sizeBytes) - this.pageAt(physBytes);
   }
 
   /** Whether a range of pages touches a reserved region. */
@@ -158,7 +186,7 @@ export class DeviceShadow {
       if (this.reservations.pages[last]! > 0 && this.reservations.addrBytes[last] === state.addr) return last;
     }
     this.#lastState = state;
-    this.#lastReservation = this.reservationAt.get(Math.floor(state.addr / 4096));
+    this.#lastReservation = this.reservationAt.get(this.pageAt(state.addr));
     return this.#lastReservation;
   }
 

@@ -3,13 +3,15 @@
  * everything there is to know about it in one negative number: who made it, the direction, and by which API.
  */
 
-/** A link of a reservation, a mapping of its own, or a piece of a scatter list. */
-export type MappingKind = 'link' | 'page' | 'list';
-export const KINDS: readonly MappingKind[] = ['link', 'page', 'list'];
+/** A link of a reservation, a mapping of its own, a piece of a scatter list or of coherent memory. */
+export type MappingKind = 'link' | 'page' | 'list' | 'coherent';
+export const KINDS: readonly MappingKind[] = ['link', 'page', 'list', 'coherent'];
 
 export const INLINE_LINK: 0 = 0;
 export const INLINE_PAGE: 1 = 1;
 export const INLINE_LIST: 2 = 2;
+/** Never inline. */
+export const COHERENT: 3 = 3;
 
 /** Tasks with larger numbers get records. */
 export const LARGEST_INLINE_TASK: number = 2 ** 26;

@@ -110,7 +110,7 @@ export class Mappings {
       readonly attrs: number;
       readonly reservation: number;
     },
-    kind: 0 | 1 | 2,
+    kind: 0 | 1 | 2 | 3,
     task: number,
     call: number,
   ): void {

@@ -35,7 +35,7 @@ export function leafCut(op: DmaOp, page: number): PageRun | null {
   if ((slots.flagsAt(page) & BOUNCED) !== 0) return null;
   const link = op.device.mappingAtPage(page);
   if (link === null) return null;
-  const pfn = Math.floor(link.physBytes / 4096);
+  const pfn = op.device.pageAt(link.physBytes);
   const leaf = leafAt(link.firstPage, pfn, link.pages, leafOrders, page);
   return leaf.firstPage < page ? leaf : null;
 }

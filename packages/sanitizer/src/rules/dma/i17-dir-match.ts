@@ -31,6 +31,9 @@ export const DIR_MATCH: DmaRule = {
       else compare(op, op.mapping, found);
     },
     unmapList: (op, found) => compareList(op, found),
+    freeCoherent(op, found) {
+      if (op.device.complete) found.report(DIR_MATCH, op, 'a free of coherent memory that is not allocated');
+    },
   },
 };
 
@@ -64,7 +67,7 @@ function compareList(op: DmaOp, found: Findings): void {
     return;
   }
   const differs: string[] = [];
-  if (list.addrBytes !== op.addrBytes || list.endBytes !== op.addrBytes + op.sizeBytes) {
+  if (list.pages > 0 && (list.addrBytes !== op.addrBytes || list.endBytes !== op.addrBytes + op.sizeBytes)) {
     const was = `[0x${list.addrBytes.toString(16)}, 0x${list.endBytes.toString(16)})`;
     differs.push(`${was} as ${op.sizeBytes} bytes at 0x${op.addrBytes.toString(16)}`);
   }
@@ -81,4 +84,5 @@ const OTHER: Readonly<Record<MappingKind, string>> = {
   link: 'which is a link of a reservation',
   page: 'which lies inside a mapping',
   list: 'which belongs to a scatter list',
+  coherent: 'which belongs to coherent memory',
 };

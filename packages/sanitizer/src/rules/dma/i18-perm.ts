@@ -2,7 +2,7 @@ import { DMA_FROM_DEVICE, DMA_NONE, DMA_TO_DEVICE } from '@gpusvm/dma-iova';
 import type { DmaOp } from '../../op.ts';
 import { permission } from '../../plain.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
-import { WRITES } from '../../shadow/device-shadow.ts';
+import { allows } from '../../shadow/rights.ts';
 import { directRights } from './direct-rights.ts';
 
 /**
@@ -48,6 +48,10 @@ const ALLOWS = ['nothing', 'reads only', 'writes only', 'reads and writes'];
 
 function allowed(op: DmaOp, found: Findings): void {
   const { device } = op;
+  if (op.byBus) {
+    if (!allows(device.busRights.get(op.firstPage), op.write)) found.report(PERM, op, refused(op));
+    return;
+  }
   if (device.translated) {
     if (op.mapping === null) return;
     const { dir } = op.mapping;
@@ -56,7 +60,7 @@ function allowed(op: DmaOp, found: Findings): void {
     if (!device.complete) return;
     const rights = directRights(device, op.firstPage);
     // Not mapped at all is rule I16.
-    if (rights === 0 || (op.write ? rights >= WRITES : rights % WRITES > 0)) return;
+    if (rights === 0 || allows(rights, op.write)) return;
   }
   found.report(PERM, op, refused(op));
 }

@@ -31,8 +31,8 @@ export const SWIOTLB_PAIRED: DmaRule = {
     },
     unlink(op, found) {
       const { returned, uncopied } = op.device.bounces;
-      if (returned !== op.bouncedPages) {
-        const what = `${op.bouncedPages} bounce slots are unlinked and ${returned} are given back`;
+      if (returned !== op.bounces) {
+        const what = `${op.bounces} bounce slots are unlinked and ${returned} are given back`;
         found.report(SWIOTLB_PAIRED, op, what);
       }
       if (uncopied > 0 && (op.attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) notCopied(op, found);

@@ -18,8 +18,9 @@ export const UNLINKED_BEFORE_PAGE_FREE: DmaRule = {
       if (others.firstNonZero(op.firstPage, op.pages) >= 0 || mappedDirectly(op, found)) {
         for (const device of found.devices()) {
           device.forEachMapping((mapping) => {
-            const first = Math.floor(mapping.physBytes / 4096);
-            if (first >= end || first + mapping.pages <= op.firstPage) return;
+            const first = device.pageAt(mapping.physBytes);
+            const behind = first + device.framesOf(mapping.physBytes, mapping.sizeBytes);
+            if (first >= end || behind <= op.firstPage) return;
             op.device = device;
             const pfn = Math.max(first, op.firstPage);
             found.report(UNLINKED_BEFORE_PAGE_FREE, op, `page frame ${pfn} is freed while it is mapped`, {

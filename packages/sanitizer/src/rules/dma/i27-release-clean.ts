@@ -26,6 +26,12 @@ export const RELEASE_CLEAN: DmaRule = {
         const survivors = [found.mapping(device, mapping)];
         found.report(RELEASE_CLEAN, op, 'a mapping was never undone', { firstPage, pages, survivors });
       });
+      for (const buffer of device.coherent.keys()) {
+        found.report(RELEASE_CLEAN, op, `${buffer.sizeBytes} bytes of coherent memory were never freed`, {
+          firstPage: Math.floor(buffer.dmaAddrBytes / 4096),
+          pages: buffer.pages,
+        });
+      }
       for (const list of device.lists.values()) {
         const { firstPage, pages, segments } = list;
         const survivors = [found.list(device, list)];

@@ -22,8 +22,8 @@ export const OVERLAP_CACHELINE: DmaRule = {
 
 function check(op: DmaOp, found: Findings): void {
   if (op.err !== 0 || op.pages <= 0 || !op.device.maintains(op.dir, op.attrs, op.bounced)) return;
-  const frame = Math.floor(op.physBytes / 4096);
-  if (found.frames.writers.firstNonZero(frame, op.pages) < 0) return;
+  const frame = op.device.pageAt(op.physBytes);
+  if (found.frames.writers.firstNonZero(frame, op.device.framesOf(op.physBytes, op.sizeBytes)) < 0) return;
   const start = floorLine(op.physBytes);
   const end = floorLine(op.physBytes + op.sizeBytes - 1) + CACHE_LINE;
   for (const device of found.devices()) {
