@@ -33,9 +33,11 @@ export class LinuxRbtree implements IovaAllocator {
   readonly #counters: Float64Array;
   readonly #site: FaultSite;
   readonly #reserved = new Set<number>();
-  readonly #freePage: (page: number) => void = (page) => this.#freeRange(page);
+  readonly #machine: Machine;
+  readonly #freePage: (page: number) => void = (page) => this.#freeCached(page);
 
   constructor(machine: Machine) {
+    this.#machine = machine;
     this.#counters = dmaCounters(machine).values;
     this.#site = machine.faultInjection.site('iova.alloc_node');
     const magazines = machine.faultInjection.site('iova.alloc_magazine');
@@ -168,10 +170,19 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   /** free_iova: the node that contains the page goes, whoever owns it by now; silently nothing when there is none. */
-  #freeRange(page: number): void {
+  /** iova_magazine_free_pfns: a page that was freed twice is cached twice, and has no range the second time. */
+  #freeCached(page: number): void {
+    if (this.#freeRange(page)) return;
+    this.#machine.warn(
+      'iova_magazine_free_pfns: no such range',
+      `cached iova 0x${(page * 4096).toString(16)} is free already: it was freed twice`,
+    );
+  }
+
+  #freeRange(page: number): boolean {
     const tree = this.#tree;
     const node = tree.find(page);
-    if (node === 0 || node === this.#anchor) return;
+    if (node === 0 || node === this.#anchor) return false;
     const lo = tree.lo[node]!;
     const next = tree.next[node]!;
     const cached32 = this.#cached32Node;
@@ -181,6 +192,7 @@ export class LinuxRbtree implements IovaAllocator {
     if (lo >= tree.lo[this.#cachedNode]!) this.#cachedNode = next;
     tree.erase(node);
     this.#counters[RB_FREE]!++;
+    return true;
   }
 
   /** A node that a reservation swallows may not stay a cached one. */
