@@ -67,6 +67,7 @@ export function dmaIovaFree(dev: DmaDevice, state: DmaIovaState): void {
 
 /** @internal {@link dmaIovaFree} on behalf of a function of the API. */
 export function freeReservation(dev: DmaDevice, state: DmaIovaState, api: DmaIovaApi): void {
+  dev.poll();
   dev.freeIova(Math.floor(state.addr / 4096), dmaIovaPages(state), null);
   if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, state.size, api);
 }
@@ -222,6 +223,7 @@ function unlink(
 ): void {
   const domain = dev.domain!;
   const gather = dev.gather;
+  dev.poll();
   dev.counters[C_CALL_UNLINK]!++;
   const addr = state.addr + offsetBytes;
   if (state.swiotlb || (!dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0)) {

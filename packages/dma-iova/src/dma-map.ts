@@ -145,6 +145,7 @@ export function iommuDmaUnmap(dev: DmaDevice, dmaAddrBytes: number, sizeBytes: n
   const pad = dmaAddrBytes & 4095;
   const page = (dmaAddrBytes - pad) / 4096;
   const pages = Math.ceil((sizeBytes + pad) / 4096);
+  dev.poll();
   gather.reset(dev.flushQueue !== null);
   const unmapped = domain.unmapRange(page, pages, gather);
   if (unmapped !== pages) warnShortUnmap(dev, '__iommu_dma_unmap', dmaAddrBytes, page, pages, unmapped);
