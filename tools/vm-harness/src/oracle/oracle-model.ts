@@ -72,7 +72,8 @@ export class OracleModel {
     this.machine = new Machine();
     this.memory = new TagMemory(this.machine, { pages: 32768 });
     for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
-      if (!this.memory.claimPages(pfn, BLOCK_ORDER)) throw new Error(`page ${pfn} of the test memory is taken`);
+      if (!this.memory.claimPages(pfn, BLOCK_ORDER))
+        throw new Error(`page ${pfn} of the test memory is taken`);
     }
     this.machine.trace.on(WARN, () => {
       this.warnings++;
@@ -105,7 +106,10 @@ export class OracleModel {
 
   /** Remember what a call may have mapped, for the dump. */
   noteRange(firstByte: number, sizeBytes: number): void {
-    this.ranges.push([Math.floor(firstByte / 4096), Math.floor((firstByte + Math.max(sizeBytes, 1) - 1) / 4096)]);
+    this.ranges.push([
+      Math.floor(firstByte / 4096),
+      Math.floor((firstByte + Math.max(sizeBytes, 1) - 1) / 4096),
+    ]);
   }
 
   /** Physical address behind an IOVA; 0 = none. */
@@ -129,17 +133,23 @@ export class OracleModel {
     return isLowTableThere ? domain.tables - 1 : domain.tables;
   }
 
+  /** Whose memory it is: `test` memory, coherent memory of a slot (its number), or `other`. */
+  ownerOf(phys: number): number | 'test' | 'other' {
+    const offset = phys - TEST_PFN * 4096;
+    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return 'test';
+    const slot = this.mappings.findIndex(({ coherentPfn, coherentBytes }) => {
+      const inSlot = phys - coherentPfn * 4096;
+      return coherentBytes > 0 && inSlot >= 0 && inSlot < Math.ceil(coherentBytes / 4096) * 4096;
+    });
+    return slot < 0 ? 'other' : slot;
+  }
+
   /** A physical address as transcripts write it: where the test memory is differs between machines. */
   namePhys(phys: number): string {
-    const offset = phys - TEST_PFN * 4096;
-    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return `p${hex(offset)}`;
-    for (const [i, slot] of this.mappings.entries()) {
-      const inSlot = phys - slot.coherentPfn * 4096;
-      if (slot.coherentBytes > 0 && inSlot >= 0 && inSlot < Math.ceil(slot.coherentBytes / 4096) * 4096) {
-        return `c${hex(i)}+${hex(inSlot)}`;
-      }
-    }
-    return hex(phys);
+    const owner = this.ownerOf(phys);
+    if (owner === 'test') return `p${hex(phys - TEST_PFN * 4096)}`;
+    if (owner === 'other') return hex(phys);
+    return `c${hex(owner)}+${hex(phys - this.mappings[owner]!.coherentPfn * 4096)}`;
   }
 
   /** A DMA address as transcripts write it. */

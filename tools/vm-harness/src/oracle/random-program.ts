@@ -91,7 +91,10 @@ class ProgramWriter {
   /** Offset in the test memory for a range, aligned to a random power of two, so that leaves of all sizes occur. */
   #phys(bytes: number): number {
     const alignment = PAGE * 2 ** this.#random.below(11);
-    const room = Math.max(1, Math.floor((ORACLE_MEMORY_BYTES - Math.min(bytes, ORACLE_MEMORY_BYTES / 2)) / alignment));
+    const room = Math.max(
+      1,
+      Math.floor((ORACLE_MEMORY_BYTES - Math.min(bytes, ORACLE_MEMORY_BYTES / 2)) / alignment),
+    );
     const start = this.#random.below(room) * alignment;
     return this.#random.oneIn(10) ? start + this.#random.below(PAGE) : start;
   }
@@ -145,7 +148,14 @@ class ProgramWriter {
     const aim = this.#aims[slot]!;
     const linked = Math.max(0, ...aim.links.map(([offset, length]) => offset + length));
     if (this.#random.oneIn(3)) this.#emit('free', slot);
-    else this.#emit('destroy', slot, this.#random.oneIn(5) ? this.#size() : linked, 0, this.#random.pick(ATTRIBUTES));
+    else
+      this.#emit(
+        'destroy',
+        slot,
+        this.#random.oneIn(5) ? this.#size() : linked,
+        0,
+        this.#random.pick(ATTRIBUTES),
+      );
     aim.links = [];
   }
 
@@ -175,7 +185,13 @@ class ProgramWriter {
     }
     const call = this.#random.pick(['unmap_phys', 'unmap_phys', 'unmap_page', 'unmap_resource']);
     const size = this.#random.oneIn(6) ? this.#size() : this.#mapped[slot]!;
-    this.#emit(call, slot, size, this.#random.pick(DIRECTIONS), call === 'unmap_phys' ? this.#random.pick(ATTRIBUTES) : 0);
+    this.#emit(
+      call,
+      slot,
+      size,
+      this.#random.pick(DIRECTIONS),
+      call === 'unmap_phys' ? this.#random.pick(ATTRIBUTES) : 0,
+    );
   }
 
   #coherent(): void {
@@ -190,11 +206,14 @@ class ProgramWriter {
     const iova = base + this.#random.below(4) * PAGE;
     const bytes = this.#random.pick(PAGES) * PAGE;
     if (this.#random.oneIn(3)) this.#emit('iommu_unmap', iova, bytes);
-    else this.#emit('iommu_map', iova, this.#phys(bytes) & ~(PAGE - 1), bytes, this.#random.pick([1, 2, 3, 7]));
+    else
+      this.#emit('iommu_map', iova, this.#phys(bytes) & ~(PAGE - 1), bytes, this.#random.pick([1, 2, 3, 7]));
   }
 
   #look(): void {
     const slot = this.#slot();
-    this.lines.push(this.#random.pick(['dump', 'tables', `state ${hex(slot)}`, `at ${hex(slot)} ${hex(this.#offset())}`]));
+    this.lines.push(
+      this.#random.pick(['dump', 'tables', `state ${hex(slot)}`, `at ${hex(slot)} ${hex(this.#offset())}`]),
+    );
   }
 }
