@@ -75,6 +75,7 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
   }),
   wait: op(0, (model) => {
     model.machine.clock.advance(WAIT_NS);
+    if (model.timersAtWait) model.dev.poll();
     return 'ok';
   }),
 };
