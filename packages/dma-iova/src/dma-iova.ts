@@ -69,6 +69,7 @@ export function dmaIovaFree(dev: DmaDevice, state: DmaIovaState): void {
 
 /** @internal {@link dmaIovaFree} on behalf of a function of the API. */
 export function freeReservation(dev: DmaDevice, state: DmaIovaState, api: DmaIovaApi): void {
+  dev.poll();
   dev.freeIova((state.addr - iovaOffset(dev, state.addr)) / 4096, reservedPages(dev, state), null);
   if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, state.size, api);
 }
@@ -231,6 +232,7 @@ function unlink(
 ): void {
   const domain = dev.domain!;
   const gather = dev.gather;
+  dev.poll();
   dev.counters[C_CALL_UNLINK]!++;
   const addr = state.addr + offsetBytes;
   if (state.swiotlb || needsCacheMaintenance(dev, attrs)) {

@@ -150,6 +150,7 @@ export function iommuDmaUnmap(dev: DmaDevice, dmaAddrBytes: number, sizeBytes: n
   const pad = iovaOffset(dev, dmaAddrBytes);
   const page = (dmaAddrBytes - pad) / 4096;
   const pages = granulePages(dev, sizeBytes + pad);
+  dev.poll();
   gather.reset(dev.flushQueue !== null);
   const unmapped = domain.unmapRange(page, pages, gather);
   if (unmapped !== pages) warnShortUnmap(dev, '__iommu_dma_unmap', dmaAddrBytes, page, pages, unmapped);

@@ -33,12 +33,14 @@ export class LinuxRbtree implements IovaAllocator {
   readonly #counters: Float64Array;
   readonly #site: FaultSite;
   readonly #reserved = new Set<number>();
-  readonly #freePage: (page: number) => void = (page) => this.#freeRange(page);
+  readonly #machine: Machine;
+  readonly #freePage: (page: number) => void = (page) => this.#freeCached(page);
 
   /** @param pagesBelow4G - units below 4 GiB: 2^20 pages of 4 KiB (the default), fewer with larger granules. */
   constructor(machine: Machine, pagesBelow4G: number = 2 ** 20) {
     this.#pages32 = pagesBelow4G;
     this.#max32AllocSize = pagesBelow4G;
+    this.#machine = machine;
     this.#counters = dmaCounters(machine).values;
     this.#site = machine.faultInjection.site('iova.alloc_node');
     const magazines = machine.faultInjection.site('iova.alloc_magazine');
@@ -171,10 +173,19 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   /** free_iova: the node that contains the page goes, whoever owns it by now; silently nothing when there is none. */
-  #freeRange(page: number): void {
+  /** iova_magazine_free_pfns: a page that was freed twice is cached twice, and has no range the second time. */
+  #freeCached(page: number): void {
+    if (this.#freeRange(page)) return;
+    this.#machine.warn(
+      'iova_magazine_free_pfns: no such range',
+      `cached iova 0x${(page * 4096).toString(16)} is free already: it was freed twice`,
+    );
+  }
+
+  #freeRange(page: number): boolean {
     const tree = this.#tree;
     const node = tree.find(page);
-    if (node === 0 || node === this.#anchor) return;
+    if (node === 0 || node === this.#anchor) return false;
     const lo = tree.lo[node]!;
     const next = tree.next[node]!;
     const cached32 = this.#cached32Node;
@@ -184,6 +195,7 @@ export class LinuxRbtree implements IovaAllocator {
     if (lo >= tree.lo[this.#cachedNode]!) this.#cachedNode = next;
     tree.erase(node);
     this.#counters[RB_FREE]!++;
+    return true;
   }
 
   /** A node that a reservation swallows may not stay a cached one. */

@@ -22,6 +22,8 @@ export interface OracleModelOptions {
   readonly cachingMode?: boolean;
   /** The kernel was booted with iommu.forcedac=1; default false. */
   readonly forcedac?: boolean;
+  /** Timers run at the wait, and not with the next call: for programs whose calls are told apart; default false. */
+  readonly timersAtWait?: boolean;
 }
 
 /** A slot of the module's mappings. */
@@ -63,12 +65,14 @@ export class OracleModel {
   /** Ranges of IOVA pages that a call may have mapped, `[first, last]`. */
   readonly ranges: [number, number][] = [];
   warnings = 0;
+  readonly timersAtWait: boolean;
   readonly #backend: OracleBackend;
   /** Something was mapped beyond {@link AMD_TOP_BYTES}. */
   #isTopGrown = false;
 
   constructor(o: OracleModelOptions) {
     this.#backend = o.backend;
+    this.timersAtWait = o.timersAtWait ?? false;
     this.machine = new Machine();
     this.memory = new TagMemory(this.machine, { pages: 32768 });
     for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
@@ -133,17 +137,23 @@ export class OracleModel {
     return isLowTableThere ? domain.tables - 1 : domain.tables;
   }
 
+  /** Whose memory it is: `test` memory, coherent memory of a slot (its number), or `other`. */
+  ownerOf(phys: number): number | 'test' | 'other' {
+    const offset = phys - TEST_PFN * 4096;
+    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return 'test';
+    const slot = this.mappings.findIndex(({ coherentPfn, coherentBytes }) => {
+      const inSlot = phys - coherentPfn * 4096;
+      return coherentBytes > 0 && inSlot >= 0 && inSlot < Math.ceil(coherentBytes / 4096) * 4096;
+    });
+    return slot < 0 ? 'other' : slot;
+  }
+
   /** A physical address as transcripts write it: where the test memory is differs between machines. */
   namePhys(phys: number): string {
-    const offset = phys - TEST_PFN * 4096;
-    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return `p${hex(offset)}`;
-    for (const [i, slot] of this.mappings.entries()) {
-      const inSlot = phys - slot.coherentPfn * 4096;
-      if (slot.coherentBytes > 0 && inSlot >= 0 && inSlot < Math.ceil(slot.coherentBytes / 4096) * 4096) {
-        return `c${hex(i)}+${hex(inSlot)}`;
-      }
-    }
-    return hex(phys);
+    const owner = this.ownerOf(phys);
+    if (owner === 'test') return `p${hex(phys - TEST_PFN * 4096)}`;
+    if (owner === 'other') return hex(phys);
+    return `c${hex(owner)}+${hex(phys - this.mappings[owner]!.coherentPfn * 4096)}`;
   }
 
   /** A DMA address as transcripts write it. */

@@ -1,0 +1,58 @@
+import { compareIovaTrace, LinuxRbtree } from '@gpusvm/dma-iova';
+import { Machine } from '@gpusvm/kernel';
+import { expect, test } from 'vitest';
+import { bootGuest } from '../src/boot-guest.ts';
+import { lostEvents } from '../src/trace/ftrace.ts';
+import {
+  expectedInvalidations,
+  foldReservations,
+  formatIommuEvents,
+  parseIommuEvents,
+} from '../src/trace/iommu-events.ts';
+import { invalidationOf, parseQemuTrace } from '../src/trace/qemu-trace.ts';
+import { kernel } from './kernels.ts';
+
+/** Reads and writes of many sizes, one after the other and then beside one another. */
+const WORKLOAD = `
+D=/dev/nvme0n1
+for size in 512 4096 8192 12288 20480 65536 131072; do
+  dd if=$D of=/dev/null bs=$size count=16 iflag=direct status=none || exit 1
+  dd if=/dev/zero of=$D bs=$size count=16 oflag=direct status=none || exit 1
+done
+for size in 4096 12288 65536; do
+  dd if=$D of=/dev/null bs=$size count=16 iflag=direct status=none &
+done
+wait
+/sbin/rmmod nvme
+`;
+/** Highest page below 4 GiB: where the kernel looks first, and finds room all the time here. */
+const LIMIT = 2 ** 20 - 1;
+
+test("the kernel's own NVMe driver: every address and every invalidation is the model's", async () => {
+  const guest = await bootGuest({
+    kernel: await kernel('7.3'),
+    iommu: 'intel',
+    root: 'host',
+    modules: ['nvme-core.ko', 'nvme.ko'],
+    command: WORKLOAD,
+    trace: { qemu: ['vtd_inv_desc_iotlb*'], kernel: ['iommu:map', 'iommu:unmap'] },
+  });
+  expect([guest.exitCode, lostEvents(guest.kernelTrace)]).toEqual([0, 0]);
+  const events = parseIommuEvents(guest.kernelTrace);
+  const reservations = foldReservations(events);
+  expect(reservations.length).toBeGreaterThan(400);
+  // The driver is gone, and everything that it had mapped.
+  const count = (kind: string): number => reservations.filter((event) => event.kind === kind).length;
+  expect(count('map')).toBe(count('unmap'));
+
+  const iova = new LinuxRbtree(new Machine());
+  iova.reserve(0xfee00, 0xfeeff);
+  expect(compareIovaTrace(formatIommuEvents(reservations), iova, LIMIT)).toBeNull();
+  iova.check();
+
+  const ranges = parseQemuTrace(guest.qemuTrace)
+    .map(invalidationOf)
+    .filter((invalidation) => invalidation?.kind === 'range')
+    .map((invalidation) => `${invalidation!.iovaBytes.toString(16)}/${invalidation!.order}`);
+  expect(ranges).toEqual(expectedInvalidations(events));
+});
