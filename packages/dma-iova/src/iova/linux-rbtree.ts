@@ -1,6 +1,7 @@
 import { type FaultSite, type Machine, roundupPowOfTwo } from '@gpusvm/kernel';
 import { C_RB_ALLOC, C_RB_FREE, C_RB_STEP, dmaCounters } from '../dma-counters.ts';
 import type { IovaAllocator } from './iova-allocator.ts';
+import { checkRangeTree } from './rb-check.ts';
 import { RangeTree } from './rb-tree.ts';
 import { Rcache, RCACHE_BINS } from './rcache.ts';
 
@@ -113,7 +114,7 @@ export class LinuxRbtree implements IovaAllocator {
 
   /** Throw when the tree is broken or a cached range is not in it exactly once. For tests (rule TREE_SANE). */
   check(): void {
-    this.#tree.check();
+    checkRangeTree(this.#tree);
     const seen = new Set<number>();
     for (const rcache of this.#rcaches) {
       rcache.forEach((page) => {
