@@ -44,6 +44,7 @@ export function dmaAllocCoherent(dev: DmaDevice, sizeBytes: number, attrs = 0): 
   }
   const buffer = new CoherentBuffer(dev.memory, dmaAddr, sizeBytes, pages, blocks);
   forEachPage(blocks, (pfn) => dev.dram?.setUncached(pfn, true));
+  if (dev.trace.allocCoherent.enabled) dev.trace.allocCoherent.emit(dev, buffer);
   return buffer;
 }
 
@@ -54,6 +55,7 @@ export function dmaAllocCoherent(dev: DmaDevice, sizeBytes: number, attrs = 0): 
  * Not to be called with interrupts off, in the kernel; never sleeps here. One unmap.
  */
 export function dmaFreeCoherent(dev: DmaDevice, buffer: CoherentBuffer): void {
+  if (dev.trace.freeCoherent.enabled) dev.trace.freeCoherent.emit(dev, buffer);
   if (dev.domain !== null) iommuDmaUnmap(dev, buffer.dmaAddrBytes, buffer.pages * 4096);
   forEachPage(buffer.blocks, (pfn) => dev.dram?.setUncached(pfn, false));
   freeBlocks(dev, buffer.blocks);

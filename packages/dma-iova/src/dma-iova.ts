@@ -122,8 +122,15 @@ function linkTraced(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  const err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   const { link: point } = dev.trace;
+  const start = state.addr + offsetBytes;
+  let err: Errno = 0;
+  if (point.enabled && sizeBytes === 4096 && attrs === 0 && dev.plain && ((physBytes | start) & 4095) === 0) {
+    dev.pageLinks++;
+    err = dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
+  } else {
+    err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
+  }
   if (point.enabled) {
     point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
   }

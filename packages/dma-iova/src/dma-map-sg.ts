@@ -43,8 +43,7 @@ export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection,
       : sgNeedsBounce(dev, sg, dir)
         ? mapBounced(dev, sg, dir, attrs)
         : mapMerged(dev, sg, dir, attrs);
-  if (dev.domain !== null && !sg.mappedEach && dev.trace.mapSg.enabled)
-    dev.trace.mapSg.emit(dev, sg, dir, attrs);
+  if (dev.trace.mapSg.enabled) dev.trace.mapSg.emit(dev, sg, dir, attrs);
   return err !== 0 ? err : sg.mapped;
 }
 
@@ -54,6 +53,7 @@ export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection,
  */
 export function dmaUnmapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
   if (sg.mapped === 0) return;
+  if (dev.trace.unmapSg.enabled) dev.trace.unmapSg.emit(dev, sg, dir, attrs);
   if (dev.domain === null || sg.mappedEach) unmapEach(dev, sg, dir, attrs);
   else unmapMerged(dev, sg, dir, attrs);
   sg.mapped = 0;
@@ -133,7 +133,6 @@ function startPfn(dev: DmaDevice, sg: ScatterList, i: number): number {
 /** iommu_dma_unmap_sg: the extent from the first to the last translated address goes in one unmap. */
 function unmapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
   dev.counters[C_CALL_UNMAP]!++;
-  if (dev.trace.unmapSg.enabled) dev.trace.unmapSg.emit(dev, sg, dir, attrs);
   if (needsCacheMaintenance(dev, attrs)) {
     forEachOwn(sg, (physBytes, lengthBytes) => archSyncDmaForCpu(dev, physBytes, lengthBytes, dir));
   }

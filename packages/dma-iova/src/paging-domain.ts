@@ -264,6 +264,15 @@ export class PagingDomain implements IommuDomain {
   }
 
   #mapSlow(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
+    if (
+      pages === 1 &&
+      (prot & RW) !== 0 &&
+      this.#mapPoint.enabled &&
+      this.table.mapOne(iovaPage, pfn, entryFlags(prot))
+    ) {
+      this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
+      return 0;
+    }
     if ((prot & RW) === 0) {
       this.#machine.warn(
         'iommu_map: no permission',

@@ -277,10 +277,12 @@ export const BROKEN: readonly Broken[] = [
     run(r) {
       const which = Array.from({ length: 512 }, (_, i) => i);
       const { s } = linked(r, 512, which);
-      // The gather forgets its tables before the invalidation looks.
+      // The gather forgets its tables before the invalidation looks, and they are freed all the same.
       patch(r.dev.domain!, 'sync', (sync) => (gather: IotlbGather) => {
+        const tables = gather.freeHead;
         gather.freeHead = 0;
         sync(gather);
+        if (tables !== 0) r.dev.domain!.releaseTables(tables);
       });
       dmaIovaUnlink(r.dev, s, 0, 512 * P, 0, 0);
     },
