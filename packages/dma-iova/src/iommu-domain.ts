@@ -25,6 +25,11 @@ export interface IommuDomain {
    * for drivers with `map_pages`).
    */
   readonly unfittingErrno: Errno;
+  /**
+   * Whether one gather may hold ranges that do not touch. Otherwise (PT_FEAT_FLUSH_RANGE_NO_GAPS: AMD with NpCache) it
+   * is synced before such a range is added.
+   */
+  readonly gathersGaps: boolean;
   /** Table entries that a walk to the smallest leaf loads; it may grow. */
   readonly levels: number;
   /** Last IOVA page of the aperture. */
@@ -49,7 +54,11 @@ export interface IommuDomain {
   unmapRange(iovaPage: number, pages: number, gather: IotlbGather): number;
   /** Unmap whatever is mapped in a range; holes are stepped over. The result object is reused. */
   unmapHoles(iovaPage: number, pages: number, gather: IotlbGather): UnmapHolesResult;
-  /** Make new mappings visible (iotlb_sync_map). */
+  /**
+   * Make new mappings visible (iotlb_sync_map).
+   *
+   * @returns 0 or the driver's errno; on error the caller unmaps what it has mapped.
+   */
   syncMap(iovaPage: number, pages: number): Errno;
   /** Invalidate what a gather collected and free its tables; nothing when it is empty (iommu_iotlb_sync). */
   sync(gather: IotlbGather): void;
