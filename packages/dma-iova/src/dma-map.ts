@@ -174,14 +174,15 @@ function mapTranslated(
   }
   const pad = iovaOffset(dev, phys);
   const pages = granulePages(dev, sizeBytes + pad);
-  const page = pages === 0 ? 0 : dev.allocIova(pages);
+  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a page, which the failing map gives back.
+  const page = dev.allocIova(Math.max(1, pages));
   if (page !== 0) {
     const addr = page * 4096 + pad;
     if (iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs) === 0) {
       dev.domain!.syncMap(page, pages);
       return addr;
     }
-    dev.freeIova(page, pages, null);
+    dev.freeIova(page, Math.max(1, pages), null);
   }
   if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
   return DMA_MAPPING_ERROR;

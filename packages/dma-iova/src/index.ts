@@ -51,7 +51,13 @@ export type { IovaAllocator, IovaAllocatorName } from './iova/iova-allocator.ts'
 export { iovaAllocator } from './iova/iova-allocators.ts';
 export { LinuxRbtree } from './iova/linux-rbtree.ts';
 export { SegmentTree } from './iova/segment-tree.ts';
-export { compareIovaTrace, type TraceDifference } from './iova/trace-compare.ts';
+export {
+  compareIovaTrace,
+  type IovaTraceOptions,
+  type IovaTraceReport,
+  type TraceDifference,
+} from './iova/trace-compare.ts';
+export type { IovaTraceEvent } from './iova/trace-event.ts';
 export { p2pdmaBusAddr, p2pdmaMapType, type P2pClient, type P2pMapType, type P2pProvider } from './p2pdma.ts';
 export { PeerMemory } from './peer-memory.ts';
 export { PagingDomain } from './paging-domain.ts';

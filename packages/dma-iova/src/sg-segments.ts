@@ -40,7 +40,8 @@ export function layOut(dev: DmaDevice, sg: ScatterList): number {
 
 /**
  * Turn the segments into DMA segments (__finalise_sg): those that follow one another in the IOVA are joined when
- * the later one starts without an offset, not at a segment boundary, and the sum stays below the device's maximum.
+ * the later one starts without an offset, not at a segment boundary, and the sum stays below the device's maximum. What
+ * is left below it is an unsigned 32-bit number there: behind a segment that alone is longer, everything joins.
  */
 export function finalise(dev: DmaDevice, sg: ScatterList, baseBytes: number): void {
   let addr = baseBytes;
@@ -55,7 +56,7 @@ export function finalise(dev: DmaDevice, sg: ScatterList, baseBytes: number): vo
     }
     const offset = iovaOffset(dev, sg.physBytes[i]!);
     const crosses = addr % dev.segmentBoundaryBytes === 0;
-    if (length !== 0 && offset === 0 && !crosses && dev.maxSegmentBytes - length >= bytes) {
+    if (length !== 0 && offset === 0 && !crosses && (dev.maxSegmentBytes - length) >>> 0 >= bytes) {
       length += bytes;
       sg.dmaLengthBytes[sg.mapped - 1] = length;
     } else {

@@ -17,6 +17,7 @@ export type ScanResult =
   | 'pte-uffd-wp'
   | 'page-ro'
   | 'page-anon'
+  | 'page-null'
   | 'page-lock'
   | 'page-lru'
   | 'page-count'
@@ -92,7 +93,9 @@ function unfit(mm: Mm, pfn: number): ScanResult {
   const head = folios.head(pfn);
   const flags = folios.flags[head]!;
   if ((flags & FOLIO_ANON) === 0) return 'page-anon';
-  if ((flags & (FOLIO_DEVICE | FOLIO_ISOLATED)) !== 0) return 'page-lru';
+  // Coherent device memory; a device-private page is not present and was counted before.
+  if ((flags & FOLIO_DEVICE) !== 0) return 'page-null';
+  if ((flags & FOLIO_ISOLATED) !== 0) return 'page-lru';
   if (folios.isLocked(head)) return 'page-lock';
   const { other, pins, isolation } = folios.references(head);
   return other + pins + isolation === 0 ? 'succeed' : 'page-count';

@@ -12,7 +12,8 @@ import {
   PTE_SWAP,
   PTE_WRITE,
 } from './pte.ts';
-import { VM_FAULT_OOM } from './vm-fault.ts';
+import { lockOrRetry } from './lock-or-retry.ts';
+import { VM_FAULT_OOM, VM_FAULT_RETRY } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
 
 const READ: SchedPoint = schedPoint('do_swap_page: read');
@@ -22,9 +23,9 @@ const READ: SchedPoint = schedPoint('do_swap_page: read');
  * still the same. A page that belongs to the entry alone becomes writable at once, also by a read. The cache entry
  * stays after a read and goes after a write, as the kernel's heuristic has it. May sleep.
  *
- * @returns 0, also when the entry has changed meanwhile, or VM_FAULT_OOM.
+ * @returns 0, also when the entry has changed meanwhile, VM_FAULT_OOM or VM_FAULT_RETRY.
  */
-export function* swapIn(mm: Mm, vma: Vma, page: number, write: boolean): Task<number> {
+export function* swapIn(mm: Mm, vma: Vma, page: number, write: boolean, mayDrop: boolean): Task<number> {
   const { folios } = mm;
   const { swap } = folios;
   const slot = swapSlotAt(mm, page);
@@ -42,7 +43,7 @@ export function* swapIn(mm: Mm, vma: Vma, page: number, write: boolean): Task<nu
   } else {
     const head = folios.head(pfn);
     folios.get(head);
-    if (!folios.trylock(head)) yield* folios.lock(head);
+    if (!(yield* lockOrRetry(mm, head, mayDrop))) return VM_FAULT_RETRY;
   }
   const head = folios.head(pfn);
   // The folio may have left the cache, and the entry may be gone, while we slept.

@@ -1,4 +1,5 @@
 import type { AddressSpace } from './page-cache.ts';
+import type { Userfaultfd } from './userfaultfd.ts';
 
 /** What `Mm.mmap` maps. */
 export interface VmaOptions {
@@ -45,6 +46,8 @@ export class Vma {
   hugepage: boolean;
   noHugepage: boolean;
   readonly name: string;
+  /** userfaultfd that is told of missing pages (VM_UFFD_MISSING); never copied by fork. */
+  uffd: Userfaultfd | null = null;
   /** Page cache behind the VMA, null for private anonymous memory. */
   readonly mapping: AddressSpace | null;
   /** Page of `mapping` at `startPage` (vm_pgoff). */
@@ -110,6 +113,7 @@ export class Vma {
       this.read === next.read &&
       this.write === next.write &&
       this.locked === next.locked &&
+      this.uffd === next.uffd &&
       this.hugepage === next.hugepage &&
       this.noHugepage === next.noHugepage
     );
@@ -126,6 +130,7 @@ export class Vma {
   splitOff(page: number): Vma {
     const tail = new Vma(page, this.endPage, this, this.mapping, this.origin);
     tail.pageOffset = this.offsetOf(page);
+    tail.uffd = this.uffd;
     this.endPage = page;
     return tail;
   }

@@ -235,7 +235,7 @@ describe.each(MEASURED)('random operations on %s', (profile) => {
           })(),
         );
         expect(world.machine.ledger.live()).toEqual([]);
-        expect(dev.pagemap.liveReferences).toBe(0);
+        expect(dev.liveReferences).toBe(0);
       }),
       { seed: 20261124, numRuns: 120 },
     );

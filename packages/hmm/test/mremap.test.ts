@@ -20,7 +20,7 @@ function play(profile: KernelProfileName, body: (w: World, dev: Dmirror) => Task
     })(),
   );
   expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.pagemap.liveReferences).toBe(0);
+  expect(dev.liveReferences).toBe(0);
 }
 
 describe.each(MEASURED)('mremap on %s', (profile) => {

@@ -25,7 +25,7 @@ function play(
     })(),
   );
   expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.pagemap.liveReferences).toBe(0);
+  expect(dev.liveReferences).toBe(0);
 }
 
 describe.each(MEASURED)('swap on %s', (profile) => {

@@ -16,12 +16,12 @@ export class AccessLog {
 
   /** The step reads a shared object. */
   read(object: number): void {
-    this.#add(2 * object);
+    if (this.running) this.add(2 * object);
   }
 
   /** The step changes a shared object. */
   write(object: number): void {
-    this.#add(2 * object + 1);
+    if (this.running) this.add(2 * object + 1);
   }
 
   /** Forget everything: the next step begins. */
@@ -31,8 +31,8 @@ export class AccessLog {
     this.polled = false;
   }
 
-  #add(entry: number): void {
-    if (!this.running) return;
+  /** @internal Note an entry, also when the step is over. */
+  add(entry: number): void {
     if (this.length > 0 && this.entries[this.length - 1] === entry) return;
     if (this.length === this.entries.length) {
       const grown = new Int32Array(2 * this.length);

@@ -12,6 +12,13 @@ export { IntervalTree } from './interval-tree.ts';
 export { KERNEL_PROFILES, type KernelProfile, type KernelProfileName } from './kernel-profile.ts';
 export { Kref } from './kref.ts';
 export { Ledger, type LiveItem } from './ledger.ts';
+export {
+  LOCK_RELEASED,
+  LOCK_TAKEN,
+  type LockEvent,
+  MIGHT_ALLOC,
+  type MightAllocEvent,
+} from './lock-trace.ts';
 export { Machine, type MachineOptions, WARN, type WarnEvent } from './machine.ts';
 export { Mutex } from './mutex.ts';
 export { NotImplemented } from './not-implemented.ts';
@@ -39,6 +46,7 @@ export type { SchedulerStrategy } from './strategy/strategy.ts';
 export { timed } from './strategy/timed.ts';
 export { TaskHandle, type TaskState } from './task-handle.ts';
 export {
+  defineLiveTracepoint,
   defineTracepoint,
   TraceBus,
   type Tracepoint,

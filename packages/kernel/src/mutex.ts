@@ -1,4 +1,5 @@
 import type { FaultInjection } from './fault-injection.ts';
+import { LOCK_RELEASED, LOCK_TAKEN, type LockEvent } from './lock-trace.ts';
 import type { Machine } from './machine.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { TaskHandle } from './task-handle.ts';
@@ -10,6 +11,7 @@ import {
   type TaskRef,
   type Waitable,
 } from './task.ts';
+import type { Tracepoint } from './tracepoint.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 const LOCKED: IteratorReturnResult<void> = { done: true, value: undefined };
@@ -32,6 +34,8 @@ export class Mutex implements Waitable {
   readonly #waiters: TaskHandle[] = [];
   readonly #object: number;
   readonly #faults: FaultInjection;
+  readonly #taken: Tracepoint<LockEvent>;
+  readonly #released: Tracepoint<LockEvent>;
   #owner: TaskHandle | null = null;
   #handOver = false;
   /** Timed mode: instant of the last unlock, which a task that is behind cannot undercut. */
@@ -45,6 +49,8 @@ export class Mutex implements Waitable {
     this.#clock = machine.clock;
     this.#object = machine.scheduler.newObject();
     this.#faults = machine.faultInjection;
+    this.#taken = machine.trace.point(LOCK_TAKEN);
+    this.#released = machine.trace.point(LOCK_RELEASED);
     this.#lockTask = new LockTask(this).asTask();
     this.#asleep = { done: false, value: { kind: 'block', on: this } };
   }
@@ -84,6 +90,7 @@ export class Mutex implements Waitable {
     this.#scheduler.accesses?.write(this.#object);
     task.dropHeld(this);
     this.#owner = null;
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'exclusive' });
     if (this.#scheduler.timed) this.#releasedNs = this.#clock.nowNs;
     if (this.#waiters.length > 0) this.#wakeFirst(this.#waiters[0]!);
   }
@@ -134,6 +141,7 @@ export class Mutex implements Waitable {
   #own(task: TaskHandle): void {
     this.#owner = task;
     task.held.push(this);
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'exclusive' });
   }
 
   #wakeFirst(first: TaskHandle): void {

@@ -1,4 +1,5 @@
 import type { FaultInjection } from './fault-injection.ts';
+import { LOCK_RELEASED, LOCK_TAKEN, type LockEvent } from './lock-trace.ts';
 import type { Machine } from './machine.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { TaskHandle } from './task-handle.ts';
@@ -10,6 +11,7 @@ import {
   type TaskRef,
   type Waitable,
 } from './task.ts';
+import type { Tracepoint } from './tracepoint.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 const TAKEN: IteratorReturnResult<void> = { done: true, value: undefined };
@@ -32,6 +34,8 @@ export class RwSem implements Waitable {
   readonly #asleep: IteratorYieldResult<BlockSuspension>;
   readonly #object: number;
   readonly #faults: FaultInjection;
+  readonly #taken: Tracepoint<LockEvent>;
+  readonly #released: Tracepoint<LockEvent>;
   readonly #readers: TaskHandle[] = [];
   #writer: TaskHandle | null = null;
   /** Waiting tasks in order of arrival, and whether each wants to write. */
@@ -50,6 +54,8 @@ export class RwSem implements Waitable {
     this.#clock = machine.clock;
     this.#object = machine.scheduler.newObject();
     this.#faults = machine.faultInjection;
+    this.#taken = machine.trace.point(LOCK_TAKEN);
+    this.#released = machine.trace.point(LOCK_RELEASED);
     this.#readTask = new DownTask(this, false).asTask();
     this.#writeTask = new DownTask(this, true).asTask();
     this.#asleep = { done: false, value: { kind: 'block', on: this } };
@@ -114,6 +120,7 @@ export class RwSem implements Waitable {
       readers.splice(index, 1);
     }
     task.dropHeld(this);
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'read' });
     if (this.#scheduler.timed && this.#clock.nowNs > this.#readReleasedNs)
       this.#readReleasedNs = this.#clock.nowNs;
     if (readers.length === 0 && this.#waiters.length > 0) {
@@ -137,6 +144,7 @@ export class RwSem implements Waitable {
     }
     this.#writer = null;
     task.dropHeld(this);
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'write' });
     if (this.#scheduler.timed) this.#writeReleasedNs = this.#clock.nowNs;
     if (this.#waiters.length > 0) this.#wakeNext();
   }
@@ -229,11 +237,13 @@ export class RwSem implements Waitable {
   #ownRead(task: TaskHandle): void {
     this.#readers.push(task);
     task.held.push(this);
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'read' });
   }
 
   #ownWrite(task: TaskHandle): void {
     this.#writer = task;
     task.held.push(this);
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'write' });
   }
 
   /** Wake the writer at the head of the queue, or all readers up to the first writer. They leave it themselves. */

@@ -17,9 +17,9 @@ export class Scheduler {
   readonly strategy: SchedulerStrategy;
   /** Whether tasks yield at their preemption points; false keeps the fast path free of them. */
   readonly preemptive: boolean;
-  /** Whether charged time passes for the charged task only, see {@link SchedulerStrategy.timed}. */
+  /** See {@link SchedulerStrategy.timed}. */
   readonly timed: boolean;
-  /** Sleeping tasks compete with the runnable ones, see {@link SchedulerStrategy.timeless}. */
+  /** See {@link SchedulerStrategy.timeless}. */
   readonly timeless: boolean;
   /** Where shared objects note that a step touches them; null when nobody wants to know. */
   readonly accesses: AccessLog | null;
@@ -70,8 +70,7 @@ export class Scheduler {
   }
 
   /**
-   * Number for a shared object, by which its accesses are noted in {@link accesses}. What is made before tasks run has
-   * the same number in every run.
+   * Number of a shared object in {@link accesses}; the same in every run for what is made before tasks run.
    */
   newObject(): number {
     return this.#nextObject++;
@@ -206,11 +205,13 @@ export class Scheduler {
   #suspend(handle: TaskHandle, suspension: Suspension): void {
     const nowNs = this.#clock.nowNs;
     if (suspension.kind === 'block') {
+      handle.sleeps++;
       handle.at = 'block';
       handle.state = 'blocked';
       handle.waitingFor = suspension.on;
       handle.wakeAtNs = nowNs;
     } else if (suspension.kind === 'sleep') {
+      handle.sleeps++;
       handle.at = 'sleep';
       if (!(suspension.ns >= 0 && suspension.ns < Number.POSITIVE_INFINITY)) {
         throw new RangeError(`task ${handle.name} cannot sleep for ${suspension.ns} ns`);

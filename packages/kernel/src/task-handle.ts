@@ -14,6 +14,8 @@ export class TaskHandle<T = unknown> implements TaskRef {
   readonly held: Waitable[] = [];
   /** Virtual instant before which the task does not go on. */
   wakeAtNs = 0;
+  /** Times the task has slept: waited for somebody, or for time to pass. Preemption points do not count. */
+  sleeps = 0;
   /** @internal Order among sleepers of the same instant. */
   wakeOrder = 0;
   /** Where the task was suspended last: the name of a preemption point, `block`, `sleep`, or `start`. */

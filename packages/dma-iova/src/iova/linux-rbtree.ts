@@ -64,8 +64,9 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   free(firstPage: number, pages: number, cpu: number): void {
-    if (pages <= 32 && pages > 0) {
-      const bin = pages === 1 ? 0 : 32 - Math.clz32(pages - 1);
+    if (pages <= 32) {
+      // order_base_2: 0 is for 0 pages too, which a free of length 0 passes.
+      const bin = pages <= 1 ? 0 : 32 - Math.clz32(pages - 1);
       if (this.#rcaches[bin]!.put(firstPage, cpu)) return;
     }
     this.#freeRange(firstPage);

@@ -7,12 +7,11 @@ import type { ChoiceMade, Schedule, Switch } from './schedule.ts';
 import { type Footprint, MOST_TASKS, SearchNode } from './search-node.ts';
 import type { SchedulerStrategy } from './strategy.ts';
 
-/** Object number that stands for everything that tasks share without saying so. */
+/** Stands for everything that tasks share without saying so. */
 const UNDECLARED = 0;
 
 const REDUNDANT = new Error('this run would repeat an earlier one in another order of independent steps');
 const CUT = new Error('the run has reached the bound on its steps');
-
 /**
  * Every interleaving of a program, by running it again and again from the start: a depth-first search over who goes
  * next at each step and over each answer to `machine.choose`.
@@ -36,7 +35,6 @@ export class ExhaustiveSearch {
   redundant = 0;
   /** Runs given up at the bound on steps; with any of these the search is not exhaustive. */
   cut = 0;
-  /** Steps of all runs. */
   steps = 0;
   readonly #reduce: boolean;
   readonly #mostSteps: number;
@@ -105,6 +103,11 @@ export class ExhaustiveSearch {
     }
   }
 
+  /** Whether an error is one by which the search ends a run; a program that catches errors lets these pass. */
+  isOwn(error: unknown): boolean {
+    return error === REDUNDANT || error === CUT;
+  }
+
   /** Prepare the next schedule; false when there is none. */
   next(): boolean {
     for (let depth = this.#length - 1; depth >= 0; depth--) {
@@ -121,7 +124,7 @@ export class ExhaustiveSearch {
     return false;
   }
 
-  /** The schedule of the present run, as far as it came. */
+  /** The present run's. */
   get schedule(): Schedule {
     const switches: Switch[] = [];
     const choices: ChoiceMade[] = [];
@@ -169,7 +172,6 @@ export class ExhaustiveSearch {
     return this.#go(node, runnable);
   }
 
-  /** A decision that was made in the run before. */
   #repeat(runnable: readonly TaskHandle[]): number {
     const node = this.#nodes[this.#depth]!;
     if (node.enabled !== maskOf(runnable)) {
@@ -193,9 +195,8 @@ export class ExhaustiveSearch {
     const parent = this.#nodes[this.#depth - 1]!;
     node.deviations = parent.deviationsAfter;
     if (!this.#reduce) {
-      const free = node.deviations < this.#deviations;
       node.take(node.byDefault);
-      node.wanted = free ? node.enabled : 1 << node.byDefault;
+      if (node.deviations < this.#deviations) node.wanted = node.enabled;
       return;
     }
     if (this.#digest !== null) node.digest = this.#depth === 1 ? this.#digest() : this.#lastDigest;
@@ -242,8 +243,8 @@ export class ExhaustiveSearch {
     if (this.#opaque) {
       const before = node.digest;
       if (this.#digest !== null) this.#lastDigest = this.#digest();
-      if (this.#digest !== null && this.#lastDigest === before) log.read(UNDECLARED);
-      else log.write(UNDECLARED);
+      if (this.#digest !== null && this.#lastDigest === before) log.add(2 * UNDECLARED);
+      else log.add(2 * UNDECLARED + 1);
     }
     node.touched(log.entries, log.length, log.polled);
     for (const earlier of this.#order.step(node.task, log)) this.#reverse(earlier);

@@ -17,6 +17,12 @@ export type Statement = readonly [op: string, object: number, value: number];
 /** One list of statements a task. */
 export type Program = readonly (readonly Statement[])[];
 
+/** A shared variable: one that notes its accesses, or one that does not. */
+interface Cell {
+  get(): number;
+  set(value: number): void;
+}
+
 const OPS = [
   'add',
   'copy',
@@ -34,20 +40,21 @@ const OPS = [
 const POINT = schedPoint('statement');
 
 /** A program from a seed: two or three tasks over two shared cells, two mutexes, an rwsem and a completion. */
-export function randomProgram(seed: number): Program {
+export function randomProgram(seed: number, cells: 'noted' | 'silent' = 'noted'): Program {
   const { choice } = new Machine({ seed });
   const tasks = 2 + choice.choose(2);
-  return Array.from({ length: tasks }, () =>
+  const statements = Array.from({ length: tasks }, () =>
     Array.from(
       { length: 1 + choice.choose(tasks === 2 ? 4 : 3) },
       (): Statement => [OPS[choice.choose(OPS.length)]!, choice.choose(2), 1 + choice.choose(3)],
     ),
   );
+  return Object.assign(statements, { silent: cells === 'silent' });
 }
 
 /** Run a program; how it ends, in words that tell any two different ends apart. */
 export function runProgram(program: Program, strategy: SchedulerStrategy, onMade?: (m: Rig) => void): string {
-  const rig = new Rig(strategy);
+  const rig = new Rig(strategy, 1, 'silent' in program && program.silent === true);
   onMade?.(rig);
   program.forEach((statements, i) => rig.machine.spawn(rig.task(statements, i), `task ${i + 1}`));
   let end = 'done';
@@ -63,7 +70,7 @@ export function runProgram(program: Program, strategy: SchedulerStrategy, onMade
 /** What a random program runs on. */
 export class Rig {
   readonly machine: Machine;
-  readonly #cells: SharedCell<number>[];
+  readonly #cells: Cell[];
   /** What each task has seen; nobody else looks. */
   readonly #locals: number[][] = [];
   readonly #mutexes: Mutex[];
@@ -72,10 +79,11 @@ export class Rig {
   readonly #queue: WaitQueue;
   #posted = 0;
 
-  constructor(strategy: SchedulerStrategy, seed = 1) {
+  constructor(strategy: SchedulerStrategy, seed = 1, silent = false) {
     this.machine = new Machine({ strategy, seed });
     const { scheduler } = this.machine;
-    this.#cells = [new SharedCell(scheduler, 0), new SharedCell(scheduler, 0)];
+    const cell = (): Cell => (silent ? silentCell() : new SharedCell(scheduler, 0));
+    this.#cells = [cell(), cell()];
     this.#mutexes = [new Mutex(this.machine, 'a'), new Mutex(this.machine, 'b')];
     this.#sem = new RwSem(this.machine, 's');
     this.#completion = new Completion(this.machine, 'c');
@@ -166,9 +174,19 @@ export class Rig {
     }
   }
 
-  *#child(cell: SharedCell<number>, value: number): Task<void> {
+  *#child(cell: Cell, value: number): Task<void> {
     const before = cell.get();
     yield POINT;
     cell.set(cell.get() * 3 + before + value);
   }
+}
+
+function silentCell(): Cell {
+  let value = 0;
+  return {
+    get: () => value,
+    set: (next) => {
+      value = next;
+    },
+  };
 }
