@@ -28,6 +28,7 @@ export class LinkSeries implements PutOff {
   #reservation = 0;
   #firstPage = 0;
   #endPage = 0;
+  #frameEnd = 0;
   /** What is linked, but for the direction. */
   #link = 0;
   /** Links entered in the slots and not counted yet. */
@@ -63,6 +64,7 @@ export class LinkSeries implements PutOff {
     this.#task = this.#scheduler.current;
     this.#device = device;
     this.#reservation = id;
+    this.#frameEnd = device.frames;
     this.#firstPage = reservations.firstPage[id]!;
     this.#endPage = this.#firstPage + reservations.pages[id]!;
     this.#link = inlineLink(ledger.log.currentTask(), 0, INLINE_LINK);
@@ -76,6 +78,7 @@ export class LinkSeries implements PutOff {
     if (
       page * 4096 !== start ||
       pfn * 4096 !== physBytes ||
+      pfn >= this.#frameEnd ||
       page < this.#firstPage ||
       page >= this.#endPage ||
       fresh.device !== this.#device ||
