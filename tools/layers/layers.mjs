@@ -7,6 +7,7 @@ const model = ['kernel', 'dma-iova', 'hmm', 'drm-pagemap', 'drm-gpusvm', 'xe-dri
 /** @type {Readonly<Record<string, readonly string[]>>} package folder to the folders it may import */
 export const below = Object.freeze({
   ...Object.fromEntries(model.map((name, level) => [name, model.slice(0, level)])),
+  'native-backend': ['kernel', 'dma-iova', 'hmm', 'drm-pagemap', 'drm-gpusvm'],
   sanitizer: model,
-  lab: [...model, 'sanitizer'],
+  lab: [...model, 'native-backend', 'sanitizer'],
 });

@@ -10,6 +10,14 @@ export const DMA_MAPPING_ERROR: -1 = -1;
 
 /** No CPU cache maintenance and no bounce copy. */
 export const DMA_ATTR_SKIP_CPU_SYNC: number = 1 << 5;
+/** A coherent allocation is physically contiguous even behind an IOMMU. */
+export const DMA_ATTR_FORCE_CONTIGUOUS: number = 1 << 6;
+/** A coherent allocation is made of pages of the smallest size. */
+export const DMA_ATTR_ALLOC_SINGLE_PAGES: number = 1 << 7;
+/** No warning when a mapping fails. */
+export const DMA_ATTR_NO_WARN: number = 1 << 8;
+/** Protection IOMMU_PRIV: only privileged accesses of the device. */
+export const DMA_ATTR_PRIVILEGED: number = 1 << 9;
 /** The physical address is MMIO: no struct page, no cache, never bounced. */
 export const DMA_ATTR_MMIO: number = 1 << 10;
 /** Fail instead of bouncing or syncing (7.3). */
@@ -35,10 +43,11 @@ export function directionRights(dir: DmaDataDirection): number {
  *
  * @param dir - NONE gives no permission, which the page table then refuses.
  * @param coherent - the device snoops CPU caches.
- * @param attrs - MMIO replaces CACHE.
+ * @param attrs - MMIO replaces CACHE; PRIVILEGED adds PRIV.
  */
 export function dmaInfoToProt(dir: DmaDataDirection, coherent: boolean, attrs: number): number {
   const cache = (attrs & DMA_ATTR_MMIO) !== 0 ? IOMMU_MMIO : coherent ? IOMMU_CACHE : 0;
+  const privileged = (attrs & DMA_ATTR_PRIVILEGED) !== 0 ? IOMMU_PRIV : 0;
   const rights = directionRights(dir);
-  return rights === 0 ? 0 : rights | cache;
+  return rights === 0 ? 0 : rights | cache | privileged;
 }

@@ -1,8 +1,8 @@
 import { EIO, EOPNOTSUPP, EPERM, type Errno } from '@gpusvm/kernel';
+import { needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
   DMA_ATTR_MMIO,
   DMA_ATTR_REQUIRE_COHERENT,
-  DMA_ATTR_SKIP_CPU_SYNC,
   type DmaDataDirection,
   directionRights,
   IOMMU_CACHE,
@@ -10,9 +10,11 @@ import {
 import type { DmaDevice } from './device.ts';
 import { C_CALL_LINK, C_CALL_SYNC, C_CALL_UNLINK } from './dma-counters.ts';
 import { linkBounced, syncForCpuSlowly } from './dma-iova-bounce.ts';
-import { dmaIovaPages, type DmaIovaState } from './dma-iova-state.ts';
+import { type DmaIovaState, reservedPages } from './dma-iova-state.ts';
 import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { granulePages, iovaOffset } from './iova-granule.ts';
 import { warnShortUnmap } from './short-unmap.ts';
+import { needsBounce } from './swiotlb-rules.ts';
 import type { DmaIovaApi } from './tracepoints.ts';
 
 // V8 folds a module's own constants, not imported ones.
@@ -24,7 +26,7 @@ const CACHE = IOMMU_CACHE;
  * Never sleeps. O(1) from the IOVA cache (up to 32 pages), otherwise the allocator's cost. After false the state is
  * unused and the caller takes its fallback ({@link dmaMapPhys}).
  *
- * @param physBytes - only its offset in the page counts: the reservation starts with the same one.
+ * @param physBytes - only its offset in the granule counts: the reservation starts with the same one.
  * @param sizeBytes - bytes; the reservation covers them with that offset, rounded up to pages.
  * @returns false when the device is not translated, the kernel has no two-step API, the size is 0 or at least 2^53
  *   (each warned about once), or IOVA space is exhausted.
@@ -44,8 +46,8 @@ export function dmaIovaTryAlloc(
     dev.machine.warnOnce('dma_iova_try_alloc: size', `${dev.name}: size ${sizeBytes}`);
     return false;
   }
-  const offset = physBytes & 4095;
-  const page = dev.allocIova(Math.ceil((sizeBytes + offset) / 4096));
+  const offset = iovaOffset(dev, physBytes);
+  const page = dev.allocIova(granulePages(dev, sizeBytes + offset));
   if (page === 0) return false;
   state.addr = page * 4096 + offset;
   state.size = sizeBytes;
@@ -68,7 +70,7 @@ export function dmaIovaFree(dev: DmaDevice, state: DmaIovaState): void {
 /** @internal {@link dmaIovaFree} on behalf of a function of the API. */
 export function freeReservation(dev: DmaDevice, state: DmaIovaState, api: DmaIovaApi): void {
   dev.poll();
-  dev.freeIova(Math.floor(state.addr / 4096), dmaIovaPages(state), null);
+  dev.freeIova((state.addr - iovaOffset(dev, state.addr)) / 4096, reservedPages(dev, state), null);
   if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, state.size, api);
 }
 
@@ -121,8 +123,15 @@ function linkTraced(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  const err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   const { link: point } = dev.trace;
+  const start = state.addr + offsetBytes;
+  let err: Errno = 0;
+  if (point.enabled && sizeBytes === 4096 && attrs === 0 && dev.plain && ((physBytes | start) & 4095) === 0) {
+    dev.pageLinks++;
+    err = dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
+  } else {
+    err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
+  }
   if (point.enabled) {
     point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
   }
@@ -141,7 +150,7 @@ function link(
   const domain = dev.domain;
   if (domain === null) return -EOPNOTSUPP;
   dev.counters[C_CALL_LINK]!++;
-  const pad = physBytes & 4095;
+  const pad = iovaOffset(dev, physBytes);
   if (pad !== 0 && offsetBytes > 0) {
     dev.machine.warnOnce(
       'dma_iova_link: unaligned',
@@ -153,7 +162,7 @@ function link(
     const err = requireCoherent(dev, state);
     if (err !== 0) return err;
   }
-  if (dev.swiotlb !== null && ((physBytes | sizeBytes) & 4095) !== 0) {
+  if (needsBounce(dev, physBytes, sizeBytes, dir)) {
     if ((attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT)) !== 0) return -EPERM;
     return linkBounced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   }
@@ -185,8 +194,8 @@ export function dmaIovaSync(
   if (dev.domain === null) return -EOPNOTSUPP;
   dev.counters[C_CALL_SYNC]!++;
   const start = state.addr + offsetBytes;
-  const pad = start & 4095;
-  const err = dev.domain.syncMap((start - pad) / 4096, Math.ceil((sizeBytes + pad) / 4096));
+  const pad = iovaOffset(dev, start);
+  const err = dev.domain.syncMap((start - pad) / 4096, granulePages(dev, sizeBytes + pad));
   if (dev.trace.sync.enabled) dev.trace.sync.emit(dev, state, offsetBytes, sizeBytes, err);
   return err;
 }
@@ -226,12 +235,12 @@ function unlink(
   dev.poll();
   dev.counters[C_CALL_UNLINK]!++;
   const addr = state.addr + offsetBytes;
-  if (state.swiotlb || (!dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0)) {
+  if (state.swiotlb || needsCacheMaintenance(dev, attrs)) {
     syncForCpuSlowly(dev, addr, sizeBytes, dir, attrs, 'stop-at-hole');
   }
-  const pad = addr & 4095;
+  const pad = iovaOffset(dev, addr);
   const page = (addr - pad) / 4096;
-  const pages = Math.ceil((sizeBytes + pad) / 4096);
+  const pages = granulePages(dev, sizeBytes + pad);
   gather.reset(freeIova && dev.flushQueue !== null);
   const unmapped = domain.unmapRange(page, pages, gather);
   if (unmapped !== pages) warnShortUnmap(dev, 'dma_iova_unlink', state.addr, page, pages, unmapped);

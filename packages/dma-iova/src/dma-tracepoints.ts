@@ -1,5 +1,7 @@
 import type { Machine, Tracepoint } from '@gpusvm/kernel';
 import {
+  DMA_ALLOC_COHERENT,
+  DMA_FREE_COHERENT,
   DMA_IOVA_ALLOC,
   DMA_IOVA_FREE,
   DMA_IOVA_LINK,
@@ -10,6 +12,8 @@ import {
   DMA_SYNC_SINGLE,
   DMA_UNMAP_PHYS,
   DMA_UNMAP_SG,
+  type DmaCoherentArgs,
+  type DmaCoherentEvent,
   type DmaIovaAllocArgs,
   type DmaIovaEvent,
   type DmaIovaFreeArgs,
@@ -39,6 +43,8 @@ export interface DmaTracepoints {
   readonly unmapPhys: Tracepoint<DmaMapEvent, DmaMapArgs>;
   readonly mapSg: Tracepoint<DmaSgEvent, DmaSgArgs>;
   readonly unmapSg: Tracepoint<DmaSgEvent, DmaSgArgs>;
+  readonly allocCoherent: Tracepoint<DmaCoherentEvent, DmaCoherentArgs>;
+  readonly freeCoherent: Tracepoint<DmaCoherentEvent, DmaCoherentArgs>;
   readonly syncSingle: Tracepoint<DmaSyncSingleEvent, DmaSyncSingleArgs>;
 }
 
@@ -55,6 +61,8 @@ export function dmaTracepoints(machine: Machine): DmaTracepoints {
     unmapPhys: trace.point(DMA_UNMAP_PHYS),
     mapSg: trace.point(DMA_MAP_SG),
     unmapSg: trace.point(DMA_UNMAP_SG),
+    allocCoherent: trace.point(DMA_ALLOC_COHERENT),
+    freeCoherent: trace.point(DMA_FREE_COHERENT),
     syncSingle: trace.point(DMA_SYNC_SINGLE),
   };
 }

@@ -1,4 +1,13 @@
-import { EEXIST, EINVAL, ERANGE, type Errno, type Machine, type Pfn, type Tracepoint } from '@gpusvm/kernel';
+import {
+  EEXIST,
+  EINVAL,
+  ENXIO,
+  ERANGE,
+  type Errno,
+  type Machine,
+  type Pfn,
+  type Tracepoint,
+} from '@gpusvm/kernel';
 import { IOMMU_MMIO } from './attributes.ts';
 import { C_TBL_FREE, dmaCounters } from './dma-counters.ts';
 import { InvalidationQueue } from './invalidation-queue.ts';
@@ -38,7 +47,7 @@ const MMIO_SHIFT = Math.log2(IOMMU_MMIO / E_MMIO);
 export class PagingDomain implements IommuDomain {
   readonly name: string;
   readonly leafOrders: readonly number[];
-  readonly levels: number = 0;
+  readonly unfittingErrno: Errno;
   readonly apertureLastPage: number;
   readonly cachingMode: boolean;
   /** @internal the page table, for tests and reports. */
@@ -70,7 +79,7 @@ export class PagingDomain implements IommuDomain {
   constructor(machine: Machine, o: PagingDomainOptions) {
     const levels = o.levels ?? o.format.levels.usual;
     this.name = o.name;
-    this.levels = levels;
+    this.unfittingErrno = o.format.unaligned === 'enxio' ? -ENXIO : -EINVAL;
     this.leafOrders = o.format.leafOrders;
     this.cachingMode = o.cachingMode ?? false;
     this.#machine = machine;
@@ -93,7 +102,7 @@ export class PagingDomain implements IommuDomain {
       o.format.maxInvalidationOrder,
       o.ats === true,
     );
-    this.#lastIova = this.table.pages - 1;
+    this.#lastIova = this.table.maxPages - 1;
     this.#endPfn = 2 ** (o.format.outputBits - 12);
     this.apertureLastPage = o.apertureLastPage ?? this.#lastIova;
     this.#mapPoint = machine.trace.point(IOMMU_MAP);
@@ -103,6 +112,10 @@ export class PagingDomain implements IommuDomain {
 
   get format(): string {
     return this.#format.name;
+  }
+
+  get levels(): number {
+    return this.table.levels;
   }
 
   get mappedPages(): number {
@@ -142,6 +155,7 @@ export class PagingDomain implements IommuDomain {
 
   #unmapSlow(iovaPage: number, pages: number, gather: IotlbGather): number {
     if (pages <= 0 || iovaPage + pages - 1 > this.#lastIova) return 0;
+    if (((iovaPage | pages) & (this.table.spans[0]! - 1)) !== 0) return 0;
     const table = this.table;
     let unmapped = 1;
     if (pages === 1 && table.beginStreak(iovaPage) && table.unmapOne(iovaPage)) {
@@ -250,6 +264,15 @@ export class PagingDomain implements IommuDomain {
   }
 
   #mapSlow(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
+    if (
+      pages === 1 &&
+      (prot & RW) !== 0 &&
+      this.#mapPoint.enabled &&
+      this.table.mapOne(iovaPage, pfn, entryFlags(prot))
+    ) {
+      this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
+      return 0;
+    }
     if ((prot & RW) === 0) {
       this.#machine.warn(
         'iommu_map: no permission',
@@ -260,6 +283,7 @@ export class PagingDomain implements IommuDomain {
     if (!(pages > 0)) return -EINVAL;
     if (iovaPage + pages - 1 > this.#lastIova || pfn + pages > this.#endPfn || iovaPage < 0) return -ERANGE;
     const table = this.table;
+    if (((iovaPage | pfn | pages) & (table.spans[0]! - 1)) !== 0) return this.unfittingErrno;
     const flags = entryFlags(prot);
     if (pages !== 1 || !table.beginStreak(iovaPage) || !table.mapOne(iovaPage, pfn, flags)) {
       const err = this.#mapWalk(iovaPage, pfn, pages, flags);

@@ -1,4 +1,5 @@
 import { defineTracepoint, type Errno, type TracepointDef } from '@gpusvm/kernel';
+import type { CoherentBuffer } from './coherent-buffer.ts';
 import type { DmaDevice } from './device.ts';
 import type { DmaIovaState } from './dma-iova-state.ts';
 import type { ScatterList } from './scatter-list.ts';
@@ -133,7 +134,10 @@ export type DmaMapArgs = readonly [
   attrs: number,
 ];
 
-/** A scatter list of a translated device was mapped as one range, or is about to be unmapped. */
+/**
+ * A scatter list was mapped, or is about to be unmapped. Unless a translated device maps it as one range, its segments
+ * have map and unmap events of their own, but for bus addresses of peers, which have none.
+ */
 export interface DmaSgEvent {
   readonly device: string;
   /** Segments of the list. */
@@ -146,6 +150,14 @@ export interface DmaSgEvent {
   readonly attrs: number;
 }
 export type DmaSgArgs = readonly [dev: DmaDevice, sg: ScatterList, dir: number, attrs: number];
+
+/** Coherent memory was allocated, or is about to be freed. */
+export interface DmaCoherentEvent {
+  readonly device: string;
+  readonly dmaAddrBytes: number;
+  readonly sizeBytes: number;
+}
+export type DmaCoherentArgs = readonly [dev: DmaDevice, buffer: CoherentBuffer];
 
 /** The CPU or the device takes over a live mapping (dma_sync_single_for_cpu and for_device). */
 export interface DmaSyncSingleEvent {
@@ -339,6 +351,14 @@ export const DMA_UNMAP_PHYS: TracepointDef<DmaMapEvent, DmaMapArgs> = defineTrac
 );
 export const DMA_MAP_SG: TracepointDef<DmaSgEvent, DmaSgArgs> = defineTracepoint('dma_map_sg', sgEvent);
 export const DMA_UNMAP_SG: TracepointDef<DmaSgEvent, DmaSgArgs> = defineTracepoint('dma_unmap_sg', sgEvent);
+export const DMA_ALLOC_COHERENT: TracepointDef<DmaCoherentEvent, DmaCoherentArgs> = defineTracepoint(
+  'dma_alloc_coherent',
+  coherentEvent,
+);
+export const DMA_FREE_COHERENT: TracepointDef<DmaCoherentEvent, DmaCoherentArgs> = defineTracepoint(
+  'dma_free_coherent',
+  coherentEvent,
+);
 export const DMA_SYNC_SINGLE: TracepointDef<DmaSyncSingleEvent, DmaSyncSingleArgs> = defineTracepoint(
   'dma_sync_single',
   (dev, dmaAddrBytes, sizeBytes, dir, forCpu) => ({ device: dev.name, dmaAddrBytes, sizeBytes, dir, forCpu }),
@@ -412,6 +432,10 @@ function sgEvent(...[dev, sg, dir, attrs]: DmaSgArgs): DmaSgEvent {
     dir,
     attrs,
   };
+}
+
+function coherentEvent(...[dev, { dmaAddrBytes, sizeBytes }]: DmaCoherentArgs): DmaCoherentEvent {
+  return { device: dev.name, dmaAddrBytes, sizeBytes };
 }
 
 function tableEvent(...[device, table, iovaPage, pages]: IommuTableArgs): IommuTableEvent {

@@ -8,17 +8,26 @@ import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import {
+  MARKER_GUARD,
+  MARKER_UFFD_WP,
   PTE_ANON_EXCLUSIVE,
   PTE_DEVICE,
   PTE_DIRTY,
+  PTE_EXCLUSIVE,
   PTE_KIND,
+  PTE_MARKER,
   PTE_MIGRATION,
   PTE_PRESENT,
   PTE_PROTNONE,
+  PTE_SWAP,
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
+import { removeDeviceExclusive } from './exclusive-fault.ts';
+import { MIGRATE_TO_RAM_TRACE } from './protocol-tracepoints.ts';
 import { splitHugePmd } from './split-pmd.ts';
+import { swapIn } from './swap-in.ts';
+import { handleUserfault } from './userfaultfd.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
 
@@ -26,7 +35,7 @@ const FAULT: SchedPoint = schedPoint('handle_mm_fault');
 const DEVICE: SchedPoint = schedPoint('dev_pagemap_ops.migrate_to_ram');
 
 /** A fault that achieved nothing is taken again at once; this is what one round trip through the handler takes. */
-const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000 });
+const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000, poll: true });
 
 /**
  * Handle one page fault (handle_mm_fault and below, mm/memory.c). The mmap lock is held for reading; may sleep. As in
@@ -36,12 +45,21 @@ const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000 });
  * @param vma - the VMA that contains `page`.
  * @param page - virtual page.
  * @param write - whether the access writes.
- * @returns 0 or VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV.
+ * @param mayDrop - the mmap lock may be dropped for a long wait (FAULT_FLAG_ALLOW_RETRY).
+ * @returns 0 or VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV; VM_FAULT_RETRY when the mmap lock was dropped.
  */
-export function* handleMmFault(mm: Mm, vma: Vma, page: number, write: boolean): Task<number> {
+export function* handleMmFault(
+  mm: Mm,
+  vma: Vma,
+  page: number,
+  write: boolean,
+  mayDrop: boolean = false,
+): Task<number> {
   if (mm.machine.scheduler.preemptive) yield FAULT;
   if (vma.io) return VM_FAULT_SIGBUS;
   if (write ? !vma.write : !vma.read) return VM_FAULT_SIGSEGV;
+  if (vma.uffd !== null && mm.entryBits(page) === 0)
+    return yield* handleUserfault(mm, vma.uffd, page, mayDrop);
   const quick = minorFault(mm, vma, page, write);
   if (quick !== FAULT_SLOW) return quick;
   const node = mm.pageTable.nodeOf(page)!;
@@ -49,12 +67,29 @@ export function* handleMmFault(mm: Mm, vma: Vma, page: number, write: boolean): 
   switch (bits & PTE_KIND) {
     case PTE_DEVICE:
       return yield* devicePrivateFault(mm, vma, page, node);
+    case PTE_SWAP:
+      return yield* swapIn(mm, vma, page, write, mayDrop);
+    case PTE_EXCLUSIVE:
+      return yield* removeDeviceExclusive(mm, vma, page, mayDrop);
+    case PTE_MARKER:
+      return markerFault(mm, vma, page, node, write);
     case PTE_MIGRATION:
       return yield* migrationEntryWait(mm, node, page);
     default:
       if ((bits & PTE_PROTNONE) !== 0) return protnoneFault(node, page & 511);
       return yield* copyOnWrite(mm, vma, page, node);
   }
+}
+
+/** handle_pte_marker */
+function markerFault(mm: Mm, vma: Vma, page: number, node: PmdNode, write: boolean): number {
+  const marker = node.pfn[page & 511];
+  if (marker === MARKER_GUARD) return VM_FAULT_SIGSEGV;
+  if (marker !== MARKER_UFFD_WP) return VM_FAULT_SIGBUS;
+  // Nobody write-protects any more: the entry is a hole.
+  node.bits[page & 511] = 0;
+  node.used--;
+  return minorFault(mm, vma, page, write);
 }
 
 /** do_numa_page: the VMA allows the access by now, so the hint goes. */
@@ -93,7 +128,10 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
+  const point = mm.machine.trace.point(MIGRATE_TO_RAM_TRACE);
+  if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
+  if (point.enabled) point.emit({ phase: 'end', folio: head });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.
@@ -101,14 +139,24 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   return code;
 }
 
-/** wp_page_copy, do_huge_zero_wp_pmd and the fallback of do_huge_pmd_wp_page. Sends CLEAR. */
-function* copyOnWrite(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<number> {
+/**
+ * @internal wp_page_copy, do_huge_zero_wp_pmd and the fallback of do_huge_pmd_wp_page. Sends CLEAR.
+ *
+ * @param unshare - the copy is for a reader and stays read-only (FAULT_FLAG_UNSHARE).
+ */
+export function* copyOnWrite(
+  mm: Mm,
+  vma: Vma,
+  page: number,
+  node: PmdNode,
+  unshare: boolean = false,
+): Task<number> {
   if (node.huge !== 0) return yield* copyOnWritePmd(mm, vma, page, node);
-  if (mm.notifiers === null) return copyPage(mm, node, page & 511);
+  if (mm.notifiers === null) return copyPage(mm, node, page & 511, unshare);
   const range = mmuNotifierRange('CLEAR', page, page + 1);
   yield* mmuNotifierInvalidateRangeStart(mm, range);
   const now = mm.pageTable.nodeOf(page);
-  const code = now === null || now.huge !== 0 ? 0 : copyPage(mm, now, page & 511);
+  const code = now === null || now.huge !== 0 ? 0 : copyPage(mm, now, page & 511, unshare);
   yield* mmuNotifierInvalidateRangeEnd(mm, range);
   return code;
 }
@@ -167,7 +215,7 @@ function* copyHugetlb(mm: Mm, vma: Vma, node: PmdNode): Task<number> {
  *
  * @returns 0, also when the entry has changed meanwhile, or VM_FAULT_OOM.
  */
-function copyPage(mm: Mm, node: PmdNode, slot: number): number {
+function copyPage(mm: Mm, node: PmdNode, slot: number, unshare: boolean): number {
   const bits = node.bits[slot]!;
   const kind = bits & PTE_KIND;
   if ((kind !== PTE_PRESENT && kind !== PTE_ZERO) || (bits & PTE_WRITE) !== 0) return 0;
@@ -179,7 +227,7 @@ function copyPage(mm: Mm, node: PmdNode, slot: number): number {
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
   node.pfn[slot] = pfn;
-  node.bits[slot] = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
+  node.bits[slot] = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (unshare ? 0 : PTE_WRITE);
   if (kind === PTE_PRESENT) {
     folios.writeTag(pfn, folios.readTag(old));
     unmapFolioPage(folios, old);

@@ -1,5 +1,6 @@
 import { type Machine, type Pfn, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_LOCKED, FOLIO_PINNED, FOLIO_WAITERS } from './folio-flags.ts';
+import { traceFolioLock } from './protocol-tracepoints.ts';
 import { grown16, grown32, grown8 } from './grown-array.ts';
 
 /**
@@ -88,6 +89,7 @@ export abstract class FolioArrays {
 
   /** Take the folio lock; may sleep (folio_lock). The caller holds a reference. */
   *lock(head: Pfn): Task<void> {
+    traceFolioLock(this.machine, head);
     while (!this.trylock(head)) yield* this.waitLocked(head);
   }
 

@@ -75,7 +75,13 @@ export class FolioTable extends FolioArrays {
   readonly pteTableSite: FaultSite;
   /** @internal */
   readonly migratePteSite: FaultSite;
+  /** @internal */
+  readonly notifierAllocSite: FaultSite;
+  /** @internal a fatal signal is pending where the kernel asks for one. */
+  readonly signalSite: FaultSite;
   readonly pagemaps: DevPagemap[] = [];
+  /** @internal where reclaim goes on. */
+  reclaimCursor = 0;
   /** Pages lost to memory errors. */
   retiredPages = 0;
   /** @internal */
@@ -97,6 +103,8 @@ export class FolioTable extends FolioArrays {
     this.isolateSite = machine.faultInjection.site('hmm.isolate_lru');
     this.pteTableSite = machine.faultInjection.site('hmm.pte_table');
     this.migratePteSite = machine.faultInjection.site('hmm.migrate_pte_alloc');
+    this.notifierAllocSite = machine.faultInjection.site('hmm.notifier_alloc');
+    this.signalSite = machine.faultInjection.site('hmm.fatal_signal');
     machine.ledger.register(() => [...liveFolios(this), ...this.mms.live(), this.swap.live()]);
   }
 

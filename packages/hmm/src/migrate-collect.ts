@@ -7,6 +7,7 @@ import {
   MIGRATE_PFN_VALID,
   MIGRATE_PFN_WRITE,
   MIGRATE_VMA_SELECT_COMPOUND,
+  MIGRATE_VMA_SELECT_DEVICE_COHERENT,
   MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
 } from './migrate-pfns.ts';
@@ -140,7 +141,10 @@ class Collector {
     return 'done';
   }
 
-  /** Whether the kind of page is asked for; migration and other special entries never are. */
+  /**
+   * Whether the kind of page is asked for; migration and other special entries never are. A present leaf counts as
+   * system memory even if it is coherent device memory, as in 7.3 (finding F6).
+   */
   #selected(bits: number, pfn: Pfn): boolean {
     const { flags, vma } = this.#args;
     switch (bits & PTE_KIND) {
@@ -159,7 +163,9 @@ class Collector {
   #owned(pfn: Pfn): boolean {
     const { flags, mm, pgmapOwner } = this.#args;
     const pagemap = mm.folios.pagemapOf(pfn)!;
-    if ((flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE) === 0 || pagemap.owner !== pgmapOwner) return false;
+    const select =
+      pagemap.type === 'private' ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+    if ((flags & select) === 0 || pagemap.owner !== pgmapOwner) return false;
     this.#ownFrom = pagemap.basePfn;
     this.#ownTo = pagemap.basePfn + pagemap.pages;
     return true;
@@ -170,7 +176,7 @@ class Collector {
     const { mm, src, vma, flags, startPage, faultFolio } = this.#args;
     const { folios } = mm;
     this.skip(page, stop);
-    const { refs, maps, orders, flags: state } = folios;
+    const { refs, maps, orders, ramPages, flags: state } = folios;
     const { bits, pfn, startPage: nodeStart } = node;
     const system = (flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0;
     const hole = vma!.anonymous ? MIGRATE_PFN_MIGRATE : 0;
@@ -189,11 +195,7 @@ class Collector {
         continue;
       }
       const frame = pfn[at]!;
-      if (
-        kind === PTE_PRESENT
-          ? !system
-          : (frame < this.#ownFrom || frame >= this.#ownTo) && !this.#owned(frame)
-      )
+      if (frame < ramPages ? !system : (frame < this.#ownFrom || frame >= this.#ownTo) && !this.#owned(frame))
         continue;
       let head = frame;
       if (orders[frame] !== 0) {

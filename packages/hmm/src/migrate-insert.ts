@@ -23,7 +23,7 @@ export function insertPage(args: MigrateVma, slot: number): boolean {
   const { mm, vma, src, dst } = args;
   const page = args.startPage + slot;
   src.flags[slot] = 0;
-  if (!vma!.anonymous) return false;
+  if (!vma!.anonymous || mm.unstable || vma!.uffd !== null) return false;
   let node = mm.pageTable.nodeOf(page);
   if (node === null) {
     if (mm.folios.migratePteSite.shouldFail()) return false;
@@ -49,7 +49,8 @@ export function insertPmd(args: MigrateVma, slot: number): boolean {
   const pfn = dst.pfn[slot]!;
   const node = mm.pageTable.nodeOf(page);
   const empty = node === null || (node.huge & PTE_KIND) === PTE_ZERO;
-  const fits = vma!.anonymous && (page & 511) === 0 && vma!.fitsPmd(page);
+  const fits =
+    vma!.anonymous && !mm.unstable && vma!.uffd === null && (page & 511) === 0 && vma!.fitsPmd(page);
   src.flags[slot] = 0;
   if (!empty || !fits || mm.folios.order(pfn) !== PMD_ORDER || mm.folios.migratePteSite.shouldFail())
     return false;

@@ -9,6 +9,7 @@ import { migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
+import { MIGRATE_SLOTS_TRACE, type MigrateSlotsEvent } from './protocol-tracepoints.ts';
 import { MIGRATE, type MigrateEvent } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
@@ -93,6 +94,7 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
   if (args.cpages > 0) args.cpages -= yield* migrateUnmap(mm.folios, src, args.npages, args.faultFolio);
   const pages = migratingPages(src, args.npages);
   mm.folios.counters.values[MIGRATE_COLLECTED]! += pages;
+  traceSlots(args, 'setup');
   trace(args, 'setup', pages);
   return 0;
 }
@@ -103,7 +105,9 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
  * that keeps MIGRATE is committed. The mmap lock is still held. May sleep in notifiers.
  */
 export function* migrateVmaPages(args: MigrateVma): Task<void> {
+  traceSlots(args, 'pages');
   yield* migratePages(args.mm.folios, args.src, args.dst, args.npages, args);
+  traceSlots(args, 'committed');
   trace(args, 'pages', migratingPages(args.src, args.npages));
 }
 
@@ -113,7 +117,9 @@ export function* migrateVmaPages(args: MigrateVma): Task<void> {
  * held. Does not sleep in this model.
  */
 export function* migrateVmaFinalize(args: MigrateVma): Task<void> {
+  traceSlots(args, 'finalize');
   yield* finalizeSlots(args.mm.folios, args.src, args.dst, args.npages, args.faultFolio);
+  traceSlots(args, 'finalized');
   trace(args, 'finalize', migratingPages(args.src, args.npages));
 }
 
@@ -141,4 +147,11 @@ function trace(args: MigrateVma, phase: MigrateEvent['phase'], pages: number): v
   const point: Tracepoint<MigrateEvent> = args.mm.machine.trace.point(MIGRATE);
   if (!point.enabled) return;
   point.emit({ phase, mm: args.mm.name, startPage: args.startPage, slots: args.npages, pages });
+}
+
+function traceSlots(args: MigrateVma, phase: MigrateSlotsEvent['phase']): void {
+  const point = args.mm.machine.trace.point(MIGRATE_SLOTS_TRACE);
+  if (!point.enabled) return;
+  const { src, dst, npages: slots, faultFolio, startPage, mm } = args;
+  point.emit({ phase, src, dst, slots, faultFolio, startPage, mm });
 }

@@ -33,7 +33,11 @@ const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
 export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): number {
   const index = Math.floor(page / 512);
   let node = mm.pageTable.lookup(index);
+  // check_stable_address_space: nothing new after the OOM reaper.
+  if (mm.unstable && (node === null || (node.huge === 0 && node.bits[page & 511] === 0)))
+    return VM_FAULT_SIGBUS;
   if (node === null) {
+    if (vma.uffd !== null) return FAULT_SLOW;
     if (vma.hugetlb) return hugetlbFault(mm, vma, index);
     if (vma.hugepage && vma.anonymous && vma.fitsPmd(index * 512) && anonymousPmd(mm, vma, index, write))
       return 0;
@@ -44,6 +48,7 @@ export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): numb
   const slot = page & 511;
   const bits = node.bits[slot]!;
   if (bits === 0) {
+    if (vma.uffd !== null) return FAULT_SLOW;
     return vma.mapping === null
       ? anonymousPage(mm, vma, node, slot, write)
       : mappedPage(mm, vma, node, slot, write);
@@ -85,7 +90,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
   const { folios, id } = mm;
   const { gather, allocSite, rmap, refs, maps, flags, orders } = folios;
   const { bits, pfn } = node;
-  const fill = vma.mapping === null && vma.write;
+  const fill = vma.mapping === null && vma.write && !mm.unstable && vma.uffd === null;
   let slot = from;
   let failed = false;
   for (; slot < to; slot++) {
@@ -217,8 +222,8 @@ function reusePmd(mm: Mm, vma: Vma, node: PmdNode): number {
   return 0;
 }
 
-/** wp_can_reuse_anon_folio: the entry is known to own the page alone, or nobody else has a reference. */
-function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
+/** @internal wp_can_reuse_anon_folio: the entry is known to own the page alone, or nobody else has a reference. */
+export function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
   if ((bits & PTE_ANON_EXCLUSIVE) !== 0) return true;
   const folios = mm.folios;
   const head = folios.head(pfn);

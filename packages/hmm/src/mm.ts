@@ -1,12 +1,18 @@
 import { type Errno, type Machine, type Pfn, RwSem, type Task, type Tracepoint } from '@gpusvm/kernel';
 import { cpuRead, cpuWrite } from './cpu-access.ts';
+import { countEntries, type EntryCounts } from './entry-counts.ts';
 import { exitMmap } from './exit-mmap.ts';
 import type { FolioTable } from './folio-table.ts';
 import { dupMmap } from './fork.ts';
 import { type InstallOptions, installRun } from './install-run.ts';
+import { madviseCollapse } from './collapse.ts';
+import { madviseFree } from './madvise-free.ts';
+import { madviseGuardInstall, madviseGuardRemove } from './madvise-guard.ts';
+import { madviseCold, madvisePageout } from './madvise-pageout.ts';
+import { mlock } from './mlock.ts';
 import { madviseDontneed, madviseHugepage } from './madvise.ts';
 import { mmap } from './mmap.ts';
-import type { MmuNotifierSubscriptions } from './mmu-interval-notifier.ts';
+import type { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
 import { mprotect, type Protection } from './mprotect.ts';
 import { type MremapOptions, mremap } from './mremap.ts';
 import { munmap } from './munmap.ts';
@@ -14,32 +20,16 @@ import { PageTable } from './page-table.ts';
 import {
   ENTRY_KINDS,
   type EntryKind,
-  PTE_DEVICE,
   PTE_DIRTY,
-  PTE_EXCLUSIVE,
   PTE_KIND,
-  PTE_MARKER,
-  PTE_MIGRATION,
   PTE_PRESENT,
   PTE_PROTNONE,
-  PTE_SWAP,
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
 import { CPU_FAULT_TRACE, type CpuFaultEvent } from './tracepoints.ts';
 import type { Vma, VmaOptions } from './vma.ts';
 import { VmaTree } from './vma-tree.ts';
-
-/** Pages of an address space by kind of entry; a PMD leaf counts 512. */
-export interface EntryCounts {
-  present: number;
-  zero: number;
-  device: number;
-  migration: number;
-  swap: number;
-  exclusive: number;
-  marker: number;
-}
 
 /**
  * An address space (struct mm_struct): VMAs, a CPU page table, interval notifiers, and what the CPU sees through
@@ -61,6 +51,8 @@ export class Mm {
   notifiers: MmuNotifierSubscriptions | null = null;
   users = 1;
   count = 1;
+  /** The OOM reaper was here: contents are gone and faults fail (MMF_UNSTABLE). */
+  unstable = false;
   /** @internal */
   readonly faultTrace: Tracepoint<CpuFaultEvent>;
 
@@ -164,6 +156,36 @@ export class Mm {
     return madviseHugepage(this, startPage, pages, on);
   }
 
+  /** Let pages go when memory is short. See {@link madviseFree}. */
+  madviseFree(startPage: number, pages: number): Task<Errno> {
+    return madviseFree(this, startPage, pages);
+  }
+
+  /** Expect no use of pages. See {@link madviseCold}. */
+  madviseCold(startPage: number, pages: number): Task<Errno> {
+    return madviseCold(this, startPage, pages);
+  }
+
+  /** Write pages out now. See {@link madvisePageout}. */
+  madvisePageout(startPage: number, pages: number): Task<Errno> {
+    return madvisePageout(this, startPage, pages);
+  }
+
+  /** Make huge pages now. See {@link madviseCollapse}. */
+  madviseCollapse(startPage: number, pages: number): Task<Errno> {
+    return madviseCollapse(this, startPage, pages);
+  }
+
+  /** Make accesses fault, or no longer. See {@link madviseGuardInstall}. */
+  madviseGuard(startPage: number, pages: number, on: boolean): Task<Errno> {
+    return on ? madviseGuardInstall(this, startPage, pages) : madviseGuardRemove(this, startPage, pages);
+  }
+
+  /** Keep pages in memory, or no longer. See {@link mlock}. */
+  mlock(startPage: number, pages: number, on: boolean = true): Task<Errno> {
+    return mlock(this, startPage, pages, on);
+  }
+
   /** Content tag that a CPU load sees, -1 when it would fault. Does not sleep. */
   tryReadTag(page: number): number {
     const node = this.pageTable.nodeOf(page);
@@ -243,27 +265,7 @@ export class Mm {
 
   /** Pages by kind of entry. Cost: what is populated. */
   entryCounts(): EntryCounts {
-    const counts = { present: 0, zero: 0, device: 0, migration: 0, swap: 0, exclusive: 0, marker: 0 };
-    const add = (bits: number, pages: number): void => {
-      const kind = bits & PTE_KIND;
-      if (kind === PTE_PRESENT) counts.present += pages;
-      else if (kind === PTE_ZERO) counts.zero += pages;
-      else if (kind === PTE_DEVICE) counts.device += pages;
-      else if (kind === PTE_MIGRATION) counts.migration += pages;
-      else if (kind === PTE_SWAP) counts.swap += pages;
-      else if (kind === PTE_EXCLUSIVE) counts.exclusive += pages;
-      else if (kind === PTE_MARKER) counts.marker += pages;
-    };
-    const end = Number.MAX_SAFE_INTEGER;
-    for (
-      let node = this.pageTable.next(0, end);
-      node !== null;
-      node = this.pageTable.next(node.index + 1, end)
-    ) {
-      if (node.huge !== 0) add(node.huge, 512);
-      else for (let slot = 0; slot < 512; slot++) add(node.bits[slot]!, 1);
-    }
-    return counts;
+    return countEntries(this.pageTable);
   }
 
   /** Pages of RAM that the CPU maps, zero pages aside. Cost: what is populated. */

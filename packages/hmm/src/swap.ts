@@ -103,6 +103,10 @@ export class Swap {
     return this.#tags[slot]!;
   }
 
+  writeTag(slot: number, tag: number): void {
+    this.#tags[slot] = tag;
+  }
+
   /** Write the pages of a cached folio to its slots (swap_writeout). */
   write(head: Pfn): void {
     const slot = this.#slotOf.get(head)!;

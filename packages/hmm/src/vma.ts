@@ -1,4 +1,5 @@
 import type { AddressSpace } from './page-cache.ts';
+import type { Userfaultfd } from './userfaultfd.ts';
 
 /** What `Mm.mmap` maps. */
 export interface VmaOptions {
@@ -24,6 +25,8 @@ export interface VmaOptions {
   readonly hugetlb?: boolean;
   /** MADV_HUGEPAGE: an anonymous fault into an empty aligned 2 MiB gives a PMD-sized folio. */
   readonly hugepage?: boolean;
+  /** MADV_NOHUGEPAGE: never, not even by MADV_COLLAPSE. */
+  readonly noHugepage?: boolean;
   readonly name?: string;
 }
 
@@ -41,7 +44,10 @@ export class Vma {
   locked: boolean;
   readonly hugetlb: boolean;
   hugepage: boolean;
+  noHugepage: boolean;
   readonly name: string;
+  /** userfaultfd that is told of missing pages (VM_UFFD_MISSING); never copied by fork. */
+  uffd: Userfaultfd | null = null;
   /** Page cache behind the VMA, null for private anonymous memory. */
   readonly mapping: AddressSpace | null;
   /** Page of `mapping` at `startPage` (vm_pgoff). */
@@ -68,6 +74,7 @@ export class Vma {
     this.locked = o.locked ?? false;
     this.hugetlb = o.hugetlb ?? false;
     this.hugepage = o.hugepage ?? false;
+    this.noHugepage = o.noHugepage ?? false;
     this.name = o.name ?? '';
     this.mapping = mapping;
     this.pageOffset = o.fileOffsetPage ?? 0;
@@ -106,7 +113,9 @@ export class Vma {
       this.read === next.read &&
       this.write === next.write &&
       this.locked === next.locked &&
-      this.hugepage === next.hugepage
+      this.uffd === next.uffd &&
+      this.hugepage === next.hugepage &&
+      this.noHugepage === next.noHugepage
     );
   }
 
@@ -121,6 +130,7 @@ export class Vma {
   splitOff(page: number): Vma {
     const tail = new Vma(page, this.endPage, this, this.mapping, this.origin);
     tail.pageOffset = this.offsetOf(page);
+    tail.uffd = this.uffd;
     this.endPage = page;
     return tail;
   }

@@ -2,7 +2,7 @@ import { EFAULT, EINVAL, ENOENT, ENOMEM, type KernelProfileName, random, type Ta
 import { describe, expect, test } from 'vitest';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
-import { block, forked, Listener, MEASURED, RW, THP, World } from './support/world.ts';
+import { block, exitAll, forked, Listener, MEASURED, RW, THP, World } from './support/world.ts';
 
 const P = block(8);
 const Q = block(20);
@@ -16,11 +16,11 @@ function play(profile: KernelProfileName, body: (w: World, dev: Dmirror) => Task
       yield* body(w, dev);
       expect(audit(w.folios)).toEqual([]);
       yield* dev.close();
-      for (const mm of w.folios.mms.all()) yield* mm.exit();
+      yield* exitAll(w.folios);
     })(),
   );
   expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.pagemap.liveReferences).toBe(0);
+  expect(dev.liveReferences).toBe(0);
 }
 
 describe.each(MEASURED)('mremap on %s', (profile) => {

@@ -8,6 +8,8 @@ export interface TracepointDef<T, A extends readonly unknown[] = [T]> {
   readonly name: string;
   /** Makes the event out of what is passed to `emit`; null when that is the event. */
   readonly build: ((...args: A) => T) | null;
+  /** The event carries live objects, for listeners that check them; it is none of those that can be printed. */
+  readonly live: boolean;
 }
 
 /**
@@ -25,7 +27,12 @@ export function defineTracepoint<T, A extends readonly unknown[]>(
   name: string,
   build: ((...args: A) => T) | null = null,
 ): TracepointDef<T, A> {
-  return Object.freeze({ name, build });
+  return Object.freeze({ name, build, live: false });
+}
+
+/** As {@link defineTracepoint}, for events that carry live objects; `TraceBus.onAll` does not hear them. */
+export function defineLiveTracepoint<T>(name: string): TracepointDef<T> {
+  return Object.freeze({ name, build: null, live: true });
 }
 
 /** One tracepoint of one machine. Layers keep it in a field and guard: `if (tp.enabled) tp.emit(...)`. */
@@ -56,13 +63,15 @@ interface Listener {
 
 class Point {
   readonly name: string;
+  readonly live: boolean;
   enabled = false;
   emit: (...args: Arguments) => void = ignore;
   readonly #build: ((...args: Arguments) => unknown) | null;
   #listeners: readonly Listener[] = [];
 
-  constructor(name: string, build: ((...args: Arguments) => unknown) | null) {
+  constructor(name: string, build: ((...args: Arguments) => unknown) | null, live: boolean) {
     this.name = name;
+    this.live = live;
     this.#build = build;
   }
 
@@ -140,26 +149,26 @@ export class TraceBus {
   }
 
   /**
-   * Listen to every tracepoint, those declared later included.
+   * Listen to every tracepoint whose events can be printed, those declared later included.
    *
    * @returns a function that stops listening.
    */
   onAll(listener: (record: TraceRecord) => void): () => void {
     const all: AllListener = { listener, stops: [] };
     this.#all.add(all);
-    for (const point of this.#points.values()) forward(point, all);
+    for (const point of this.#points.values()) if (!point.live) forward(point, all);
     return () => {
       this.#all.delete(all);
       for (const stop of all.stops.splice(0)) stop();
     };
   }
 
-  #point<T, A extends readonly unknown[]>({ name, build }: TracepointDef<T, A>): Point {
+  #point<T, A extends readonly unknown[]>({ name, build, live }: TracepointDef<T, A>): Point {
     let point = this.#points.get(name);
     if (point === undefined) {
-      point = new Point(name, build as ((...args: Arguments) => unknown) | null);
+      point = new Point(name, build as ((...args: Arguments) => unknown) | null, live);
       this.#points.set(name, point);
-      for (const all of this.#all) forward(point, all);
+      if (!live) for (const all of this.#all) forward(point, all);
     }
     return point;
   }

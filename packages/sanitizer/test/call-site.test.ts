@@ -9,7 +9,7 @@ import { expect, it } from 'vitest';
 import { rig } from './rig.ts';
 
 it('a report names the function of the layer and its caller, also when it is called through a table', () => {
-  const r = rig('strict', {}, { captureSites: true });
+  const r = rig('strict', {}, { callSites: 'every' });
   const state = new DmaIovaState();
   const pfn = r.memory.allocPages(0);
   dmaIovaTryAlloc(r.dev, state, 0, 8192);

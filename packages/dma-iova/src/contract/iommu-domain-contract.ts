@@ -37,10 +37,12 @@ export function iommuDomainContract(make: () => DomainUnderTest): readonly Contr
     check('a big leaf replaces a table that small unmaps have emptied', replacesEmptyTable),
     check('an unmap at the start of a large leaf follows the format and does not run on', unmapSplit),
     check('bad arguments give their errno and map nothing', badArguments),
+    check('what begins or ends inside of the smallest page is refused', partsOfGranules),
     check('the 0xfef80000 boundary gets the right leaves', pgsizeBoundary),
-    check('14 x 2M + 3 x 1G + 3 x 2M is split exactly so', mixedSizes),
+    check('14 leaves of the second size, 3 of the third, 3 of the second are split exactly so', mixedSizes),
     check('a failed table allocation, whichever, leaves nothing mapped', kthAllocationFails),
     check('a device uses a stale translation until it is invalidated, and never after', staleUntilSync),
+    check('a table that was freed is forgotten by the page-walk cache', freedTablesAreForgotten),
     check('permissions are those of the map', permissions),
     check(
       '1000 random maps and unmaps agree with the naive table, and everything is freed',
@@ -77,57 +79,83 @@ function everyLeafSize({ domain }: DomainUnderTest): void {
 
 function overlapRefused({ domain, format }: DomainUnderTest): void {
   const err = format.occupied === 'eexist-warn' ? -EEXIST : -EADDRINUSE;
-  domain.mapRange(BASE + 5, 100, 3, RW);
-  for (const [page, pages] of [
-    [BASE + 5, 1],
-    [BASE + 7, 4],
-    [BASE, 6],
-    [BASE, 512],
+  const g = granule(domain);
+  domain.mapRange(BASE + 5 * g, 100 * g, 3 * g, RW);
+  for (const [at, n] of [
+    [5, 1],
+    [7, 4],
+    [0, 6],
+    [0, entries(format)],
   ] as const) {
-    same(domain.mapRange(page, 1024, pages, RW), err, `map of ${pages} pages at +${page - BASE}`);
-    same(domain.mappedPages, 3, 'pages mapped after the refusal');
+    same(domain.mapRange(BASE + at * g, 4096 * g, n * g, RW), err, `map of ${n} granules at +${at}`);
+    same(domain.mappedPages, 3 * g, 'pages mapped after the refusal');
   }
   same(
-    [5, 6, 7].map((at) => domain.translate(BASE + at)),
-    [100, 101, 102],
+    [5, 6, 7].map((at) => domain.translate(BASE + at * g)),
+    [100 * g, 101 * g, 102 * g],
     'what was there before',
   );
 }
 
-function replacesEmptyTable({ domain }: DomainUnderTest): void {
+function replacesEmptyTable({ domain, format }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  domain.mapRange(BASE + 512, 1024, 512, RW); // keeps the upper tables
-  domain.mapRange(BASE + 3, 7, 1, RW);
+  const g = granule(domain);
+  const span = g * entries(format);
+  domain.mapRange(BASE + span, 2 * span, span, RW); // keeps the upper tables
+  domain.mapRange(BASE + 3 * g, 7 * g, g, RW);
   const withTable = domain.tables;
-  domain.unmapRange(BASE + 3, 1, gather);
+  domain.unmapRange(BASE + 3 * g, g, gather);
   domain.sync(gather);
   same(domain.tables, withTable, 'an unmap that does not cover the table leaves it');
-  same(domain.mapRange(BASE, 512, 512, RW), 0, 'the big leaf over the empty table');
+  same(domain.mapRange(BASE, span, span, RW), 0, 'the big leaf over the empty table');
   same(domain.tables, withTable - 1, 'tables after the replacement');
-  same(domain.translate(BASE + 511), 1023, 'translation through the big leaf');
+  same(domain.translate(BASE + span - 1), 2 * span - 1, 'translation through the big leaf');
 }
 
 function unmapSplit({ domain, format }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  domain.mapRange(BASE, 512, 512, RW);
-  domain.mapRange(BASE + 512, 2048 + 1, 4, RW);
+  const g = granule(domain);
+  const span = g * entries(format);
+  domain.mapRange(BASE, span, span, RW);
+  domain.mapRange(BASE + span, 4 * span + g, 4 * g, RW);
   const removes = format.unmap.endInsideLeaf === 'remove';
   const requested = format.unmap.returns === 'requested';
-  const expected = requested ? 1 : removes ? 512 : 0;
-  same(domain.unmapRange(BASE, 1, gather), expected, 'pages reported');
+  const expected = requested ? g : removes ? span : 0;
+  same(domain.unmapRange(BASE, g, gather), expected, 'pages reported');
   domain.sync(gather);
-  same(domain.translate(BASE + 100), removes ? -1 : 612, 'the rest of the large leaf');
-  same(domain.translate(BASE + 512), 2049, 'the neighbour');
+  same(domain.translate(BASE + 100), removes ? -1 : span + 100, 'the rest of the large leaf');
+  same(domain.translate(BASE + span), 4 * span + g, 'the neighbour');
 }
 
 function badArguments({ domain, machine }: DomainUnderTest): void {
+  const g = granule(domain);
   const before = machine.warnings;
-  same(domain.mapRange(BASE, 1, 1, 0), -EINVAL, 'no permission');
+  same(domain.mapRange(BASE, g, g, 0), -EINVAL, 'no permission');
   same(machine.warnings - before, 1, 'warnings about no permission');
-  same(domain.mapRange(BASE, 1, 0, RW), -EINVAL, 'no pages');
-  same(domain.mapRange(BASE, 2 ** 40, 1, RW), -ERANGE, 'physical address of 52 bits');
-  same(domain.mapRange(2 ** 45, 1, 1, RW), -ERANGE, 'IOVA beyond every format');
+  same(domain.mapRange(BASE, g, 0, RW), -EINVAL, 'no pages');
+  same(domain.mapRange(BASE, 2 ** 40, g, RW), -ERANGE, 'physical address of 52 bits');
+  same(domain.mapRange(2 ** 45, g, g, RW), -ERANGE, 'IOVA beyond every format');
   same([domain.mappedPages, domain.tables], [0, 0], 'after the errors');
+}
+
+/** With 4 KiB pages nothing can be unaligned; with larger ones a part of one is refused on every side. */
+function partsOfGranules({ domain }: DomainUnderTest): void {
+  const g = granule(domain);
+  const part = g / 4;
+  const expected =
+    g === 1 ? [0, 0, 0] : [domain.unfittingErrno, domain.unfittingErrno, domain.unfittingErrno];
+  const gather = new IotlbGather();
+  const got = [
+    [BASE + part, 64, g],
+    [BASE + 64, 64 + part, g],
+    [BASE + 128, 64, g + part],
+  ].map(([page, pfn, pages]) => domain.mapRange(Math.floor(page!), Math.floor(pfn!), Math.floor(pages!), RW));
+  same(got, expected, 'maps that begin or end inside a granule');
+  if (g === 1) return;
+  same(domain.mappedPages, 0, 'pages mapped by them');
+  domain.mapRange(BASE, 64, 2 * g, RW);
+  same(domain.unmapRange(BASE + part, g, gather), 0, 'an unmap that begins inside a granule');
+  same(domain.mappedPages, 2 * g, 'pages mapped after it');
 }
 
 function pgsizeBoundary({ domain }: DomainUnderTest): void {
@@ -138,39 +166,43 @@ function pgsizeBoundary({ domain }: DomainUnderTest): void {
   same(domain.unmapRange(page, 256, new IotlbGather()), 256, 'unmap');
 }
 
-function mixedSizes({ domain }: DomainUnderTest): void {
-  const big = 2 ** 18;
-  const start = big * 5 - 14 * 512;
-  const pages = 14 * 512 + 3 * big + 3 * 512;
+function mixedSizes({ domain, format }: DomainUnderTest): void {
+  const small = granule(domain) * entries(format);
+  // Formats with large granules have two sizes only.
+  const big = format.granuleOrder === 0 ? small * 512 : small;
+  const start = big * 35 - 14 * small;
+  const pages = 14 * small + 3 * big + 3 * small;
   same(domain.mapRange(start, start, pages, RW), 0, 'map');
   const sizes = new Map<number, number>();
   domain.forEachLeaf((_page, _pfn, n) => sizes.set(n, (sizes.get(n) ?? 0) + 1));
   const counted = [...sizes].sort((a, b) => a[0] - b[0]);
   const sum = counted.reduce((total, [n, count]) => total + n * count, 0);
   same(sum, pages, 'pages of all leaves');
-  const plain = domain.leafOrders.every((order) => order % 9 === 0);
-  if (plain) {
-    same(
-      counted,
-      [
-        [512, 17],
-        [big, 3],
-      ],
-      'leaves',
-    );
+  const runs = domain.leafOrders.some((order) => (order - format.granuleOrder) % format.bitsPerLevel !== 0);
+  if (!runs) {
+    const leaves =
+      big === small
+        ? [[small, 20]]
+        : [
+            [small, 17],
+            [big, 3],
+          ];
+    same(counted, leaves, 'leaves');
   }
   same(domain.unmapRange(start, pages, new IotlbGather()), pages, 'unmap');
 }
 
-function kthAllocationFails({ domain, machine }: DomainUnderTest): void {
+function kthAllocationFails({ domain, machine, format }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  const page = BASE + 512 * 512 - 3;
+  const g = granule(domain);
+  const n = entries(format);
+  const page = BASE + n * 512 * g - 3 * g;
   for (let k = 1; k < 12; k++) {
     machine.faultInjection.failNth('iommu.alloc_table', k);
-    const err = domain.mapRange(page, 777, 512, RW);
+    const err = domain.mapRange(page, 777 * g, n * g, RW);
     machine.faultInjection.reset();
     if (err === 0) {
-      same(domain.unmapRange(page, 512, gather), 512, 'unmap after success');
+      same(domain.unmapRange(page, n * g, gather), n * g, 'unmap after success');
       domain.sync(gather);
       return;
     }
@@ -185,38 +217,63 @@ function kthAllocationFails({ domain, machine }: DomainUnderTest): void {
 
 function staleUntilSync({ domain }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  domain.mapRange(BASE, 40, 2, RW);
-  same(domain.deviceTranslate(BASE, IOMMU_READ), 40, 'first access');
-  domain.unmapRange(BASE, 2, gather);
+  const g = granule(domain);
+  const to = 40 * g;
+  domain.mapRange(BASE, to, 2 * g, RW);
+  same(domain.deviceTranslate(BASE, IOMMU_READ), to, 'first access');
+  domain.unmapRange(BASE, 2 * g, gather);
   same(domain.translate(BASE), -1, 'the table has no entry any more');
-  same(domain.deviceTranslate(BASE, IOMMU_READ), 40, 'stale access before the invalidation');
-  same(domain.deviceTranslate(BASE + 1, IOMMU_READ), -1, 'access that was never cached');
+  same(domain.deviceTranslate(BASE, IOMMU_READ), to, 'stale access before the invalidation');
+  same(domain.deviceTranslate(BASE + g, IOMMU_READ), -1, 'access that was never cached');
   domain.sync(gather);
   same(domain.deviceTranslate(BASE, IOMMU_READ), -1, 'access after the invalidation');
 }
 
+/** The page-walk cache remembers a lowest table; it may not lead anywhere once that table is free again. */
+function freedTablesAreForgotten({ domain, format }: DomainUnderTest): void {
+  const gather = new IotlbGather();
+  const g = granule(domain);
+  const span = g * entries(format);
+  for (let i = 0; i < entries(format); i++)
+    domain.mapRange(BASE + i * g, 2 * span + ((i * 3) % 64) * g, g, RW);
+  for (let i = 0; i < 4; i++) {
+    same(
+      domain.deviceTranslate(BASE + i * g + g - 1, IOMMU_READ),
+      2 * span + i * 3 * g + g - 1,
+      `granule ${i}`,
+    );
+  }
+  if (domain.unmapRange(BASE, span, gather) !== span) throw new Error('the unmap fell short');
+  domain.sync(gather);
+  domain.mapRange(BASE + span, span, g, RW); // may get the table that is free now
+  for (let i = 0; i < 4; i++)
+    same(domain.deviceTranslate(BASE + i * g, IOMMU_READ), -1, `granule ${i} afterwards`);
+}
+
 function permissions({ domain }: DomainUnderTest): void {
-  domain.mapRange(BASE, 40, 1, IOMMU_READ);
-  domain.mapRange(BASE + 1, 41, 1, IOMMU_WRITE);
-  const got = [BASE, BASE + 1].flatMap((page) => [
+  const g = granule(domain);
+  domain.mapRange(BASE, 40 * g, g, IOMMU_READ);
+  domain.mapRange(BASE + g, 41 * g, g, IOMMU_WRITE);
+  const got = [BASE, BASE + g].flatMap((page) => [
     domain.deviceTranslate(page, IOMMU_READ),
     domain.deviceTranslate(page, IOMMU_WRITE),
   ]);
-  same(got, [40, -1, -1, 41], 'read and write of a read-only and a write-only page');
+  same(got, [40 * g, -1, -1, 41 * g], 'read and write of a read-only and a write-only page');
 }
 
 function randomAgainstNaive({ domain, format }: DomainUnderTest): void {
   const random = new ContractRandom(7);
   const naive = new NaivePageTable(format);
   const gather = new IotlbGather();
+  const g = granule(domain);
   const span = 1800;
   for (let step = 0; step < 1000; step++) {
     const first = random.below(span);
-    const pages = 1 + random.below(random.below(4) === 0 ? 700 : 12);
-    const page = BASE + (random.below(3) === 0 ? first - (first % 16) : first);
+    const pages = g * (1 + random.below(random.below(4) === 0 ? 700 : 12));
+    const page = BASE + g * (random.below(3) === 0 ? first - (first % 16) : first);
     const kind = random.below(10);
     if (kind < 6) {
-      const pfn = page + [0, 1, 8, 512, 4096][random.below(5)]!;
+      const pfn = page + g * [0, 1, 8, 512, 4096][random.below(5)]!;
       same(domain.mapRange(page, pfn, pages, RW), naive.map(page, pfn, pages), `step ${step}: map`);
     } else if (kind < 9) {
       same(domain.unmapRange(page, pages, gather), naive.unmap(page, pages), `step ${step}: unmap`);
@@ -232,11 +289,21 @@ function randomAgainstNaive({ domain, format }: DomainUnderTest): void {
     }
     same(domain.mappedPages, naive.mappedPages, `step ${step}: mapped pages`);
     for (let probe = 0; probe < 8; probe++) {
-      const at = BASE + random.below(span + 700);
+      const at = BASE + random.below(g * (span + 700));
       same(domain.translate(at), naive.translate(at), `step ${step}: translation of page +${at - BASE}`);
     }
   }
   domain.unmapHoles(0, domain.apertureLastPage + 1, gather);
   domain.sync(gather);
   same([domain.mappedPages, domain.tables], [0, 0], 'at the end');
+}
+
+/** Pages of the smallest leaf. */
+function granule(domain: IommuDomain): number {
+  return 2 ** domain.leafOrders[0]!;
+}
+
+/** Entries of a table. */
+function entries(format: IoPageTableFormat): number {
+  return 2 ** format.bitsPerLevel;
 }

@@ -1,7 +1,7 @@
 import { C_LVL_TOUCH, C_PTE_W, C_WALK } from '../dma-counters.ts';
 import type { IotlbGather } from '../iotlb-gather.ts';
 import { queueEmptySubtree } from './radix-map.ts';
-import { type RadixTable, spanPages } from './radix-table.ts';
+import type { RadixTable } from './radix-table.ts';
 import { E_RUN_MASK, E_RUN_SHIFT, E_TABLE, ENTRIES, ROOT } from './table-pool.ts';
 
 /** What a hole-tolerant unmap found. */
@@ -35,7 +35,9 @@ export function radixUnmapHoles(
   out.holeEnd = -1;
   pt.endStreak();
   pt.counters[C_WALK]!++;
-  clearLevel(pt, ROOT, pt.levels - 1, page, page + pages, gather, out);
+  const end = page + pages;
+  if (page < pt.pages) clearLevel(pt, ROOT, pt.levels - 1, page, Math.min(end, pt.pages), gather, out);
+  if (end > pt.pages) hole(out, Math.max(page, pt.pages), end);
   pt.addMapped(-out.clearedPages);
 }
 
@@ -54,9 +56,9 @@ function clearLevel(
     return;
   }
   const meta = pt.pool.meta;
-  const span = spanPages(level);
+  const span = pt.spans[level]!;
   for (let page = from; page < end; ) {
-    const e = table * ENTRIES + pt.index(page, level);
+    const e = table * pt.entries + pt.index(page, level);
     const m = meta[e]!;
     const next = (Math.floor(page / span) + 1) * span;
     const to = next < end ? next : end;
@@ -117,7 +119,7 @@ function clearLeaf(
   out: HoleReport,
 ): number {
   const run = 1 << ((pt.pool.meta[e]! & E_RUN_MASK) >>> E_RUN_SHIFT);
-  const pages = run * spanPages(level);
+  const pages = run * pt.spans[level]!;
   const base = Math.floor(page / pages) * pages;
   if (base < page || base + pages > end) {
     out.foreignLeaves++;

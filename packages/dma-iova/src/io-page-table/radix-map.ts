@@ -1,7 +1,8 @@
 import { EADDRINUSE, EEXIST, ENOMEM, type Errno, type Pfn } from '@gpusvm/kernel';
 import { C_LVL_TOUCH, C_PTE_W, C_TBL_ALLOC, C_WALK } from '../dma-counters.ts';
 import type { IotlbGather } from '../iotlb-gather.ts';
-import { type RadixTable, spanPages } from './radix-table.ts';
+import { growTop } from './radix-grow.ts';
+import type { RadixTable } from './radix-table.ts';
 import { E_TABLE, ENTRIES, ROOT } from './table-pool.ts';
 
 // V8 folds a module's own constants, not imported ones.
@@ -41,6 +42,11 @@ export function radixMap(
   out.replacedEnd = 0;
   pt.endStreak();
   pt.counters[WALK]!++;
+  if (page + pages > pt.pages && !growTop(pt, page + pages)) {
+    out.page = page;
+    out.err = -ENOMEM;
+    return;
+  }
   out.page = mapLevel(pt, ROOT, pt.levels - 1, page, page + pages, pfn - page, flags, gather, out);
 }
 
@@ -57,14 +63,14 @@ function mapLevel(
 ): number {
   pt.counters[LVL_TOUCH]!++;
   if (level === 0 && pt.simpleLeaves) return mapLeaves(pt, table, from, end, delta, flags, out);
-  const span = spanPages(level);
+  const span = pt.spans[level]!;
   for (let page = from; page < end; ) {
     const index = pt.index(page, level);
     const order = pt.bestOrder(page, page + delta, end - page);
-    if (order >= 9 * level) {
-      const run = order - 9 * level;
+    if (order >= pt.shifts[level]!) {
+      const run = order - pt.shifts[level]!;
       if (!clearSlots(pt, table, level, index, run, page, gather, out)) return page;
-      pt.writeLeaf(table * N + index, level, page + delta, flags, run);
+      pt.writeLeaf(table * pt.entries + index, level, page + delta, flags, run);
       pt.pool.live[table]! += 1 << run;
       pt.counters[PTE_W]! += 1 << run;
       page += span * (1 << run);
@@ -72,7 +78,7 @@ function mapLevel(
     }
     const next = (Math.floor(page / span) + 1) * span;
     const stop = next < end ? next : end;
-    const child = childTable(pt, table * N + index, level, page, out);
+    const child = childTable(pt, table * pt.entries + index, level, page, out);
     if (child === 0) return page;
     const wasEmpty = pt.pool.live[child] === 0;
     const reached = mapLevel(pt, child, level - 1, page, stop, delta, flags, gather, out);
@@ -163,7 +169,7 @@ function clearSlots(
   out: MapProgress,
 ): boolean {
   const { lo, meta, live } = pt.pool;
-  const first = table * N + index;
+  const first = table * pt.entries + index;
   const n = 1 << run;
   let tables = 0;
   for (let e = first; e < first + n; e++) {
@@ -179,10 +185,10 @@ function clearSlots(
   if (tables === 0) return true;
   for (let e = first; e < first + n; e++) {
     if ((meta[e]! & TABLE) === 0) continue;
-    queueEmptySubtree(pt, lo[e]!, level - 1, page + (e - first) * spanPages(level), gather);
+    queueEmptySubtree(pt, lo[e]!, level - 1, page + (e - first) * pt.spans[level]!, gather);
     meta[e] = 0;
   }
-  const end = page + spanPages(level) * n;
+  const end = page + pt.spans[level]! * n;
   if (out.replacedEnd === 0) out.replacedStart = page;
   out.replacedEnd = end;
   return true;
@@ -198,9 +204,9 @@ export function queueEmptySubtree(
 ): void {
   const { lo, meta } = pt.pool;
   if (level > 0) {
-    for (let e = table * N; e < (table + 1) * N; e++) {
+    for (let e = table * pt.entries; e < (table + 1) * pt.entries; e++) {
       if (meta[e] === 0) continue;
-      queueEmptySubtree(pt, lo[e]!, level - 1, page + (e - table * N) * spanPages(level), gather);
+      queueEmptySubtree(pt, lo[e]!, level - 1, page + (e - table * pt.entries) * pt.spans[level]!, gather);
       meta[e] = 0;
     }
   }

@@ -27,8 +27,6 @@ const HIGH_SHIFT = E_HIGH_SHIFT;
 const TWO32 = 4294967296;
 /** Distance from every page to this is more than a table. */
 const NO_STREAK = -(2 ** 53);
-/** Pages below an entry of each level. */
-const SPAN: readonly number[] = [1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36];
 
 /** Where a table tells that it was taken out of the tree. */
 export interface TableTrace {
@@ -37,14 +35,27 @@ export interface TableTrace {
 }
 
 /**
- * The radix tree that every IO page-table format shares: pooled tables of 512 entries, walked top down.
+ * The radix tree that every IO page-table format shares: pooled tables, walked top down, of 512 entries for 4 KiB pages
+ * and of more for Arm's larger granules. Everything counts in 4 KiB pages.
  *
- * This class has the single-page fast paths and the walk; ranges are in `radix-map.ts`, `radix-unmap.ts` and
- * `radix-holes.ts`. Cost: a walk is one load a level; a single map or unmap with its table present is O(levels).
+ * This class has the single-page fast paths (4 KiB granule) and the walk; ranges are in `radix-map.ts`,
+ * `radix-unmap.ts` and `radix-holes.ts`, growth of the top in `radix-grow.ts`. Cost: a walk is one load a level; a single map or unmap with its table present is O(levels).
  */
 export class RadixTable {
   readonly format: IoPageTableFormat;
-  readonly levels: number = 0;
+  /** Levels now; below {@link maxLevels} as long as a growing top has not grown. */
+  levels = 0;
+  readonly maxLevels: number = 0;
+  /** Entries of a table. */
+  readonly entries: number = 0;
+  /** log2 of the pages below an entry of each level, and the pages. */
+  readonly shifts: readonly number[];
+  readonly spans: readonly number[];
+  /** Pages of the address space: with all levels, and with those that there are now. */
+  readonly maxPages: number = 0;
+  pages = 0;
+  /** 4 KiB granule: the index of a level is a shift by a multiple of 9. */
+  readonly #small: boolean;
   readonly pool: TablePool;
   /** Values of counter group `dma`. */
   readonly counters: Float64Array;
@@ -79,16 +90,23 @@ export class RadixTable {
       );
     }
     this.format = format;
-    this.levels = levels;
-    this.pool = new TablePool(site);
+    this.maxLevels = levels;
+    this.entries = 2 ** format.bitsPerLevel;
+    this.shifts = Array.from({ length: 5 }, (_, level) => format.granuleOrder + level * format.bitsPerLevel);
+    this.spans = this.shifts.map((shift) => 2 ** shift);
+    this.#small = format.granuleOrder === 0 && format.bitsPerLevel === 9;
+    this.maxPages = this.#coveredBy(levels);
+    this.setLevels(format.startLevels === 0 ? levels : Math.min(levels, format.startLevels));
+    this.pool = new TablePool(site, this.entries);
     this.counters = counters;
     this.#trace = trace;
     let best = 0;
     for (let limit = 0; limit < 64; limit++) {
-      if (format.leafOrders.includes(limit) && limit < 9 * levels) best = limit;
+      if (format.leafOrders.includes(limit) && limit < this.shifts[levels - 1]! + format.bitsPerLevel)
+        best = limit;
       this.#largestOrder[limit] = best;
     }
-    this.#simpleLeaves = format.leafOrders.every((order) => order % 9 === 0);
+    this.#simpleLeaves = this.#small && format.leafOrders.every((order) => order % 9 === 0);
   }
 
   /** Whether all leaves are single entries. */
@@ -106,9 +124,10 @@ export class RadixTable {
     this.#mapped += pages;
   }
 
-  /** Begin a streak in the table of `page`; false when there is none, or it maps nothing. */
+  /** Begin a streak in the table of `page`; false when there is none, or it maps nothing (and with large granules). */
   beginStreak(page: number): boolean {
     this.endStreak();
+    if (!this.#small) return false;
     const t = this.leafTable(page);
     const live = this.pool.live[t]!;
     if (t === 0 || live === 0) return false;
@@ -139,14 +158,20 @@ export class RadixTable {
     this.#streakBase = NO_STREAK;
   }
 
-  /** Pages of the address space. */
-  get pages(): number {
-    return SPAN[this.levels - 1]! * N;
+  /** @internal the top has grown, or begins lower than it may become. */
+  setLevels(levels: number): void {
+    this.levels = levels;
+    this.pages = this.#coveredBy(levels);
+  }
+
+  #coveredBy(levels: number): number {
+    return Math.min(this.spans[levels - 1]! * this.entries, 2 ** (this.format.inputBits - 12));
   }
 
   /** Index of the entry for `page` in a table of `level`. */
   index(page: number, level: number): number {
-    return level < 3 ? (page >>> (9 * level)) & 511 : (page / SPAN[level]!) & 511;
+    if (!this.#small) return Math.floor(page / this.spans[level]!) & (this.entries - 1);
+    return level < 3 ? (page >>> (9 * level)) & 511 : (page / this.spans[level]!) & 511;
   }
 
   /** Largest leaf order for a position: both sides aligned, not longer than what remains. */
@@ -160,6 +185,8 @@ export class RadixTable {
 
   /** Id of the lowest-level table that holds the entry of `page`; 0 when there is none. */
   leafTable(page: number): number {
+    if (page >= this.pages) return 0;
+    if (!this.#small) return this.#leafTableByLevel(page);
     const lo = this.pool.lo;
     const meta = this.pool.meta;
     let t: number = ROOT;
@@ -182,6 +209,16 @@ export class RadixTable {
     return lo[e]!;
   }
 
+  #leafTableByLevel(page: number): number {
+    let t: number = ROOT;
+    for (let level = this.levels - 1; level > 0; level--) {
+      const e = t * this.entries + this.index(page, level);
+      if ((this.pool.meta[e]! & TABLE) === 0) return 0;
+      t = this.pool.lo[e]!;
+    }
+    return t;
+  }
+
   /**
    * Queue an unlinked, zeroed table on a gather; see {@link TablePool.queue}.
    *
@@ -189,7 +226,7 @@ export class RadixTable {
    */
   queueTable(table: number, level: number, page: number, gather: IotlbGather): void {
     const { unlink, domain } = this.#trace;
-    if (unlink.enabled) unlink.emit(domain, table, page, SPAN[level]! * N);
+    if (unlink.enabled) unlink.emit(domain, table, page, this.spans[level]! * this.entries);
     this.pool.queue(table, gather);
   }
 
@@ -226,9 +263,10 @@ export class RadixTable {
   /** The entry that decides about `page`: a leaf or an empty entry; its level is in {@link foundLevel}. */
   find(page: number): number {
     const { lo, meta } = this.pool;
-    let t: number = ROOT;
+    // Table 0 is no table: its entries stay empty. Beyond the top there is nothing.
+    let t: number = page < this.pages ? ROOT : 0;
     for (let level = this.levels - 1; ; level--) {
-      const e = t * N + this.index(page, level);
+      const e = t * this.entries + this.index(page, level);
       if ((meta[e]! & TABLE) === 0) {
         this.foundLevel = level;
         return e;
@@ -244,7 +282,8 @@ export class RadixTable {
   translate(page: number): Pfn {
     const e = this.find(page);
     if ((this.pool.meta[e]! & E_RW) === 0) return NO_PFN;
-    return this.entryPfn(e) + (page - Math.floor(page / SPAN[this.foundLevel]!) * SPAN[this.foundLevel]!);
+    const span = this.spans[this.foundLevel]!;
+    return this.entryPfn(e) + (page - Math.floor(page / span) * span);
   }
 
   /** Page-frame number of a leaf entry. */
@@ -262,7 +301,7 @@ export class RadixTable {
   writeLeaf(e: number, level: number, pfn: Pfn, flags: number, runLog2: number): void {
     const { lo, meta } = this.pool;
     const bits = flags | (runLog2 << E_RUN_SHIFT);
-    const step = SPAN[level]!;
+    const step = this.spans[level]!;
     const n = 1 << runLog2;
     for (let i = 0, at = pfn; i < n; i++, at += step) {
       lo[e + i] = at;
@@ -289,9 +328,4 @@ function trailingZeros(x: number): number {
   if (low !== 0) return 31 - Math.clz32(low & -low);
   const high = (x / TWO32) | 0;
   return high === 0 ? 52 : 63 - Math.clz32(high & -high);
-}
-
-/** Pages below an entry of `level`. */
-export function spanPages(level: number): number {
-  return SPAN[level]!;
 }

@@ -1,6 +1,6 @@
 import { C_LVL_TOUCH, C_PTE_W, C_WALK } from '../dma-counters.ts';
 import type { IotlbGather } from '../iotlb-gather.ts';
-import { type RadixTable, spanPages } from './radix-table.ts';
+import type { RadixTable } from './radix-table.ts';
 import { E_RUN_MASK, E_RUN_SHIFT, E_TABLE, ENTRIES, ROOT, type TablePool } from './table-pool.ts';
 
 // V8 folds a module's own constants, not imported ones.
@@ -41,6 +41,18 @@ export function radixUnmap(
   out.cleared = 0;
   pt.endStreak();
   pt.counters[WALK]!++;
+  if (page + pages > pt.pages) {
+    // generic_pt refuses a range that its top does not cover; a legacy driver walks up to there.
+    const upTo = pt.format.unmap.startInsideLeaf === 'refuse' ? page : pt.pages;
+    if (upTo <= page) {
+      stop(out, page);
+      return page;
+    }
+    const reached = unmapLevel(pt, ROOT, pt.levels - 1, page, upTo, gather, out);
+    if (!out.stopped) stop(out, reached);
+    pt.addMapped(-out.cleared);
+    return reached;
+  }
   const reached = unmapLevel(pt, ROOT, pt.levels - 1, page, page + pages, gather, out);
   pt.addMapped(-out.cleared);
   return reached;
@@ -59,10 +71,10 @@ function unmapLevel(
   if (level === 0 && pt.simpleLeaves && pt.format.unmap.hole === 'stop')
     return unmapLeaves(pt, table, from, end, out);
   const { lo, meta, live } = pt.pool;
-  const span = spanPages(level);
+  const span = pt.spans[level]!;
   let page = from;
   while (page < end) {
-    const e = table * N + pt.index(page, level);
+    const e = table * pt.entries + pt.index(page, level);
     const m = meta[e]!;
     const next = (Math.floor(page / span) + 1) * span;
     if (m === 0) {
@@ -140,7 +152,7 @@ function unmapLeaf(
   out: UnmapProgress,
 ): number {
   const run = 1 << ((pt.pool.meta[e]! & RUN_MASK) >>> RUN_SHIFT);
-  const pages = run * spanPages(level);
+  const pages = run * pt.spans[level]!;
   const base = Math.floor(page / pages) * pages;
   const model = pt.format.unmap;
   if (

@@ -1,6 +1,6 @@
 import type { Pfn } from '@gpusvm/kernel';
-import { type RadixTable, spanPages } from './radix-table.ts';
-import { E_RUN_MASK, E_RUN_SHIFT, E_TABLE, ENTRIES, ROOT } from './table-pool.ts';
+import type { RadixTable } from './radix-table.ts';
+import { E_RUN_MASK, E_RUN_SHIFT, E_TABLE, ROOT } from './table-pool.ts';
 
 /** Visit every leaf in `[first, end)` in address order; a leaf that overlaps an edge is visited whole. */
 export function forEachLeaf(
@@ -22,16 +22,16 @@ function visit(
   fn: (page: number, pfn: Pfn, pages: number) => void,
 ): void {
   const { lo, meta } = pt.pool;
-  const span = spanPages(level);
+  const span = pt.spans[level]!;
   const from = Math.max(0, Math.floor((first - base) / span));
-  for (let i = from; i < ENTRIES && base + i * span < end; ) {
-    const e = table * ENTRIES + i;
+  for (let i = from; i < pt.entries && base + i * span < end; ) {
+    const e = table * pt.entries + i;
     const m = meta[e]!;
     const run = 1 << ((m & E_RUN_MASK) >>> E_RUN_SHIFT);
     if ((m & E_TABLE) !== 0) visit(pt, lo[e]!, level - 1, base + i * span, first, end, fn);
     else if (m !== 0) {
       const start = i - (i & (run - 1));
-      fn(base + start * span, pt.entryPfn(table * ENTRIES + start), run * span);
+      fn(base + start * span, pt.entryPfn(table * pt.entries + start), run * span);
       i = start + run;
       continue;
     }
@@ -48,7 +48,7 @@ function reachable(pt: RadixTable, table: number, level: number): number {
   if (level === 0) return 0;
   const { lo, meta } = pt.pool;
   let count = 0;
-  for (let e = table * ENTRIES; e < (table + 1) * ENTRIES; e++) {
+  for (let e = table * pt.entries; e < (table + 1) * pt.entries; e++) {
     if ((meta[e]! & E_TABLE) !== 0) count += 1 + reachable(pt, lo[e]!, level - 1);
   }
   return count;

@@ -2,7 +2,7 @@ import { Machine } from '@gpusvm/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { same } from '../../src/contract/index.ts';
-import { compareIovaTrace, LinuxRbtree } from '../../src/index.ts';
+import { LinuxRbtree } from '../../src/index.ts';
 import { NaiveIova } from './naive-iova.ts';
 
 const LIMITS = [2 ** 12 - 1, 2 ** 20 - 1, 2 ** 28 - 1];
@@ -111,27 +111,5 @@ describe('the caches in front', () => {
     for (const page of pages) iova.free(page, 1, 0);
     expect(before - iova.nodes).toBe(1);
     iova.check();
-  });
-});
-
-describe('a recorded kernel trace', () => {
-  const trace = [
-    'dd-1 [000] 1.0: map: IOMMU: iova=0x00000000fffff000 - 0x0000000100000000 paddr=0x0000000001000000 size=4096',
-    'dd-1 [000] 1.1: map: IOMMU: iova=0x00000000ffffe000 - 0x00000000fffff000 paddr=0x0000000001000000 size=4096',
-    'dd-1 [000] 1.2: unmap: IOMMU: iova=0x00000000fffff000 - 0x0000000100000000 size=4096 unmapped_size=4096',
-    'dd-1 [000] 1.3: map: IOMMU: iova=0x00000000fffff000 - 0x0000000100000000 paddr=0x0000000001000000 size=4096',
-  ];
-
-  it("agrees when every address is the allocator's", () => {
-    expect(compareIovaTrace(trace.join('\n'), new LinuxRbtree(new Machine()), 2 ** 20 - 1)).toBeNull();
-  });
-
-  it('is reported at the first address that differs', () => {
-    const wrong = [...trace.slice(0, 3), trace[3]!.replace('fffff000 -', 'ffffd000 -')];
-    expect(compareIovaTrace(wrong.join('\n'), new LinuxRbtree(new Machine()), 2 ** 20 - 1)).toMatchObject({
-      line: 4,
-      expectedBytes: 0xffffd000,
-      gotBytes: 0xfffff000,
-    });
   });
 });

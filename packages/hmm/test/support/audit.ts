@@ -19,6 +19,8 @@ export function audit(folios: FolioTable): string[] {
       wrong.push(`pfn ${pfn} at page ${page} is not in the reverse map`);
     }
   };
+  const spaces = new Set(folios.mms.all().flatMap((mm) => mm.vmas.all().map((vma) => vma.mapping)));
+  for (const slot of [...spaces].flatMap((space) => [...(space?.slots.values() ?? [])])) slots.set(slot, 1);
   for (const mm of folios.mms.all()) {
     const { pageTable } = mm;
     for (

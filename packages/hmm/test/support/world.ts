@@ -104,3 +104,16 @@ export function* forked(mm: Mm, name = 'child'): Task<Mm> {
   if (typeof child === 'number') throw new Error(`fork gave ${child}`);
   return child;
 }
+
+/** What the entries of a run of pages are: `present:w`, `swap`, `none`. */
+export function entries(mm: Mm, from: number, pages: number): string[] {
+  return Array.from(
+    { length: pages },
+    (_, i) => `${mm.entryKind(from + i)}${mm.isWritable(from + i) ? ':w' : ''}`,
+  );
+}
+
+/** Exits every process that still lives. */
+export function* exitAll(folios: FolioTable): Task<void> {
+  for (const mm of folios.mms.all()) yield* mm.exit();
+}

@@ -13,7 +13,7 @@ export function makeWorld(bug: Bug, mode: IommuMode): World {
   const machine = new Machine({ profile: bug.profile ?? 'linux-7.3' });
   const memory = new TagMemory(machine, { pages: PAGES });
   const dev = new DmaDevice(machine, memory, { name: 'device', iommu: mode, ...bug.device });
-  const sanitizer = attachSanitizer(machine, { mode: 'report', devices: [dev], captureSites: true });
+  const sanitizer = attachSanitizer(machine, { mode: 'report', devices: [dev], callSites: 'every' });
   return {
     machine,
     memory,

@@ -1,6 +1,6 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule } from '../../rule.ts';
-import { LINKED, ORPHAN, PRESENT } from '../../shadow/slots.ts';
+import { LINKED, ORPHAN, PRESENT } from '../../shadow/slot-flags.ts';
 import { cutLink } from './cut-link.ts';
 import { leafCut } from './i07-unlink-no-split.ts';
 

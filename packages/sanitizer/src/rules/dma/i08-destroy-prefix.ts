@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
 
 /**
  * I8. `dma_iova_destroy(mapped_len)` expects that exactly [0, mapped_len) is linked (its documentation). It never

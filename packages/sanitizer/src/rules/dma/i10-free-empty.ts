@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
 
 /** I10. `dma_iova_free` expects that everything was unlinked before (core-api/dma-api.rst); it does not look. */
 export const FREE_EMPTY: DmaRule = {

@@ -12,12 +12,12 @@ export const RANGE_LOCK: DmaRule = {
   statement: 'no two tasks map and unmap overlapping slots, or bounce into one state, at the same time',
   checks: {
     unlink(op, found) {
-      const id = op.unsyncedOfOther;
-      if (id === 0) return;
-      const task = op.device.mappings.task(id);
+      const other = op.unsyncedOfOther;
+      if (other === null) return;
+      const { task } = other;
       if (!runs(found.machine.scheduler.tasks(), task)) return;
       found.report(RANGE_LOCK, op, `slots are unlinked while task ${found.taskName(task)} maps them`, {
-        survivors: [found.mapping(op.device, id)],
+        survivors: [found.mapping(op.device, other)],
       });
     },
     link(op, found) {
@@ -32,7 +32,7 @@ export const RANGE_LOCK: DmaRule = {
       });
       if (other === 0 || !runs(found.machine.scheduler.tasks(), mappings.task(other))) return;
       found.report(RANGE_LOCK, op, 'two tasks bounce into one state at the same time', {
-        survivors: [found.mapping(op.device, other)],
+        survivors: [found.mapping(op.device, op.device.record(other))],
       });
     },
   },

@@ -1,6 +1,7 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
-import { PRESENT } from '../../shadow/slots.ts';
+import { PRESENT } from '../../shadow/slot-flags.ts';
+import { visitSlots } from '../../shadow/slot-visit.ts';
 
 /**
  * I29. The kernel's WARN on an unmap of another length than asked carries no data. This report says where the unmap
@@ -35,7 +36,7 @@ function describe(op: DmaOp, found: Findings, reservation: number): void {
   const rest = op.pages - cleared;
   let leaked = 0;
   let pinned = 0;
-  op.device.slots.visit(stop, rest, (_page, pages, flags) => {
+  visitSlots(op.device.slots, stop, rest, (_page, pages, flags) => {
     if ((flags & PRESENT) !== 0) leaked += pages;
   });
   for (let region = Math.floor(op.firstPage / 512); region * 512 < op.firstPage + op.pages; region++) {

@@ -1,0 +1,106 @@
+import type { DmaDevice, DmaIovaState } from '@gpusvm/dma-iova';
+import type { TaskHandle } from '@gpusvm/kernel';
+import type { CallSites } from '../call-sites.ts';
+import type { DmaLedger, PutOff } from '../ledger.ts';
+import { permission } from '../plain.ts';
+import type { DeviceShadow } from '../shadow/device-shadow.ts';
+import type { Frames } from '../shadow/frames.ts';
+import type { FreshMap } from '../shadow/fresh-map.ts';
+import { INLINE_LINK, inlineLink } from '../shadow/inline-link.ts';
+import { LINKED, PRESENT, RESERVED } from '../shadow/slot-flags.ts';
+
+/**
+ * Plain links in a row: one page each, of one task, into one reservation, nothing else in between. What does not depend
+ * on the page is checked once.
+ */
+export class LinkSeries implements PutOff {
+  readonly #ledger: DmaLedger;
+  readonly #fresh: FreshMap;
+  readonly #frames: Frames;
+  readonly #sites: CallSites;
+  readonly #scheduler: { readonly current: TaskHandle | null };
+  /** Nothing else has happened since it began. */
+  open = false;
+  #dev: DmaDevice | null = null;
+  #state: DmaIovaState | null = null;
+  #task: TaskHandle | null = null;
+  #device: DeviceShadow;
+  #reservation = 0;
+  #firstPage = 0;
+  #endPage = 0;
+  /** What is linked, but for the direction. */
+  #link = 0;
+  /** Links entered in the slots and not counted yet. */
+  #linked = 0;
+
+  constructor(ledger: DmaLedger) {
+    this.#ledger = ledger;
+    this.#fresh = ledger.fresh;
+    this.#frames = ledger.log.frames;
+    this.#sites = ledger.sites;
+    this.#scheduler = ledger.machine.scheduler;
+    this.#device = ledger.fresh.device;
+    ledger.series = this;
+  }
+
+  /** Whether a link continues the series. */
+  goesOn(dev: DmaDevice, state: DmaIovaState): boolean {
+    return this.open && state === this.#state && dev === this.#dev && this.#scheduler.current === this.#task;
+  }
+
+  /** Begin a series; false when its links would not be plain. */
+  begin(dev: DmaDevice, state: DmaIovaState): boolean {
+    const ledger = this.#ledger;
+    const device = ledger.shadowOf(dev);
+    const id = device.reservation(state);
+    const { reservations } = device;
+    this.close();
+    if (id === 0 || reservations.special[id] !== 0 || reservations.state[id] !== state) return false;
+    if (!device.plain || this.#frames.declared || device.changes.count !== 0) return false;
+    this.open = true;
+    this.#dev = dev;
+    this.#state = state;
+    this.#task = this.#scheduler.current;
+    this.#device = device;
+    this.#reservation = id;
+    this.#firstPage = reservations.firstPage[id]!;
+    this.#endPage = this.#firstPage + reservations.pages[id]!;
+    this.#link = inlineLink(ledger.log.currentTask(), 0, INLINE_LINK);
+    return true;
+  }
+
+  /** Enter a link of the page that was just mapped; false, with nothing changed, when it is another one. */
+  link(start: number, physBytes: number, dir: number): boolean {
+    const fresh = this.#fresh;
+    const { page, pfn, region } = fresh;
+    if (
+      page * 4096 !== start ||
+      pfn * 4096 !== physBytes ||
+      page < this.#firstPage ||
+      page >= this.#endPage ||
+      fresh.device !== this.#device ||
+      fresh.flags !== RESERVED ||
+      (fresh.prot & 3) !== permission(dir) ||
+      !this.#frames.takeLeaf(pfn)
+    )
+      return false;
+    fresh.live = false;
+    const i = page & 511;
+    region.flagsOf[i] = RESERVED | PRESENT | LINKED;
+    region.linkOf[i] = this.#link - dir * 4;
+    region.pfnOf[i] = pfn;
+    region.callOf[i] = this.#sites.next();
+    this.#linked++;
+    return true;
+  }
+
+  /** Another event comes: enter what was counted. */
+  close(): void {
+    this.open = false;
+    if (this.#linked === 0) return;
+    const { linked, syncs } = this.#device.reservations;
+    linked[this.#reservation]! += this.#linked;
+    syncs[this.#reservation] = 0;
+    this.#linked = 0;
+  }
+}

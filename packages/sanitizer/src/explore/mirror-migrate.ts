@@ -1,0 +1,129 @@
+import {
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_VALID,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+  MIGRATE_VMA_SELECT_SYSTEM,
+  migrateDeviceFinalize,
+  migrateDevicePages,
+  migrateDevicePfns,
+  MigratePfns,
+  MigrateVma,
+  migrateVmaSetup,
+  type VmFault,
+  VM_FAULT_OOM,
+} from '@gpusvm/hmm';
+import { type Pfn, schedPoint, type Task } from '@gpusvm/kernel';
+import type { MirrorDevice } from './mirror-device.ts';
+
+const ALLOC = schedPoint('mirror: allocate destinations');
+const EVICT_ROUNDS = 2;
+
+/**
+ * Migrate pages of one VMA to the device, as many as can; may sleep.
+ *
+ * @returns pages that moved; -EINVAL when there is no such VMA.
+ */
+export function* migrateToDevice(dev: MirrorDevice, startPage: number, endPage: number): Task<number> {
+  const { mm } = dev;
+  yield* dev.svmLock.lock();
+  yield* mm.mmapLock.downRead();
+  try {
+    const args = migration(dev, startPage, endPage, MIGRATE_VMA_SELECT_SYSTEM);
+    const err = yield* migrateVmaSetup(args);
+    return err === 0 ? yield* finish(dev, args, () => dev.allocPage()) : err;
+  } finally {
+    mm.mmapLock.upRead();
+    dev.svmLock.unlock();
+  }
+}
+
+/** The provider's part of a CPU fault on a device page; the mmap lock is held for reading (migrate_to_ram). */
+export function* migrateToRam(dev: MirrorDevice, vmf: VmFault): Task<number> {
+  const faultFolio = dev.ops.faultFolio(vmf);
+  const args = migration(dev, vmf.page, vmf.page + 1, MIGRATE_VMA_SELECT_DEVICE_PRIVATE, faultFolio);
+  if ((yield* migrateVmaSetup(args)) !== 0) return 0;
+  let short = false;
+  yield* finish(dev, args, () => {
+    const pfn = allocLocked(dev);
+    short ||= pfn < 0;
+    return pfn;
+  });
+  return short ? VM_FAULT_OOM : 0;
+}
+
+/**
+ * Move every page of the device back to RAM, without an address space (eviction, unbind); may sleep.
+ *
+ * @returns 0 when the device is empty, else the negative number of pages that somebody held.
+ */
+export function* evict(dev: MirrorDevice): Task<number> {
+  const { folios, pagemap } = dev;
+  for (let round = 0; round < EVICT_ROUNDS && pagemap.liveReferences > 0; round++) {
+    const src = new MigratePfns(pagemap.pages);
+    const dst = new MigratePfns(pagemap.pages);
+    for (let i = 0; i < pagemap.pages; i++) src.pfn[i] = pagemap.basePfn + i;
+    yield* migrateDevicePfns(folios, src, pagemap.pages);
+    yield* fillDestinations(dev, src, dst, pagemap.pages, () => allocLocked(dev));
+    yield* migrateDevicePages(folios, src, dst, pagemap.pages);
+    yield* migrateDeviceFinalize(folios, src, dst, pagemap.pages);
+  }
+  return -pagemap.liveReferences;
+}
+
+function migration(
+  dev: MirrorDevice,
+  startPage: number,
+  endPage: number,
+  flags: number,
+  faultFolio: Pfn = -1,
+): MigrateVma {
+  const pages = Math.max(endPage - startPage, 1);
+  return new MigrateVma({
+    mm: dev.mm,
+    vma: dev.mm.vmaLookup(startPage),
+    startPage,
+    endPage,
+    src: new MigratePfns(pages),
+    dst: new MigratePfns(pages),
+    pgmapOwner: dev,
+    flags,
+    faultFolio,
+  });
+}
+
+/** Allocate, copy, commit, finalize; returns pages that moved. */
+function* finish(dev: MirrorDevice, args: MigrateVma, alloc: () => Pfn): Task<number> {
+  yield* fillDestinations(dev, args.src, args.dst, args.npages, alloc);
+  yield* dev.ops.commit(args);
+  let moved = 0;
+  for (let i = 0; i < args.npages; i++) if ((args.src.flags[i]! & MIGRATE_PFN_MIGRATE) !== 0) moved++;
+  yield* dev.ops.finalize(args);
+  return moved;
+}
+
+/** Give every slot that migrates a page with the contents of its source; those that get none stay. */
+function* fillDestinations(
+  dev: MirrorDevice,
+  src: MigratePfns,
+  dst: MigratePfns,
+  slots: number,
+  alloc: () => Pfn,
+): Task<void> {
+  if (dev.mm.machine.scheduler.preemptive) yield ALLOC;
+  for (let i = 0; i < slots; i++) {
+    const flags = src.flags[i]!;
+    if ((flags & MIGRATE_PFN_MIGRATE) === 0) continue;
+    const to = alloc();
+    if (to < 0) continue;
+    yield* dev.ops.copy(dev, (flags & MIGRATE_PFN_VALID) === 0 ? -1 : src.pfn[i]!, to);
+    dst.pfn[i] = to;
+    dst.flags[i] = MIGRATE_PFN_VALID;
+  }
+}
+
+/** A page of RAM as migration wants its destinations: locked, one reference. */
+function allocLocked(dev: MirrorDevice): Pfn {
+  const pfn = dev.folios.allocFolio(0);
+  if (pfn >= 0) dev.folios.trylock(pfn);
+  return pfn;
+}
