@@ -175,13 +175,14 @@ function mapTranslated(
   }
   const pad = iovaOffset(dev, phys);
   const pages = granulePages(dev, sizeBytes + pad);
-  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a page, which the failing map gives back.
-  const page = dev.allocIova(Math.max(1, pages));
+  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a granule, which the failing map gives back.
+  const reserved = granulePages(dev, Math.max(1, sizeBytes + pad));
+  const page = dev.allocIova(reserved);
   if (page !== 0) {
     const addr = page * 4096 + pad;
     const err = iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs);
     if (err === 0 && syncMapOrUnmap(dev, page, pages) === 0) return addr;
-    dev.freeIova(page, Math.max(1, pages), null);
+    dev.freeIova(page, reserved, null);
   }
   if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
   return DMA_MAPPING_ERROR;

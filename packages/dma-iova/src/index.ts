@@ -45,6 +45,7 @@ export { DramView } from './dram-view.ts';
 export { FLUSH_QUEUE_GEOMETRY, FlushQueue, type FlushQueueKind } from './flush-queue.ts';
 export type { IoPageTableFormat, IoPageTableName, UnmapModel } from './io-page-table/format.ts';
 export { IO_PAGE_TABLES } from './io-page-table/formats.ts';
+export { encodeVtdTables } from './io-page-table/vtd-encode.ts';
 export type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
 export { IotlbGather } from './iotlb-gather.ts';
 export type { IovaAllocator, IovaAllocatorName } from './iova/iova-allocator.ts';

@@ -37,7 +37,6 @@ export class LinuxRbtree implements IovaAllocator {
   readonly #counters: Float64Array;
   readonly #site: FaultSite;
   readonly #reserved = new Set<number>();
-  readonly #machine: Machine;
   readonly #freePage: (page: number) => void = (page) => this.#freeCached(page);
 
   /** @param pagesBelow4G - units below 4 GiB: 2^20 pages of 4 KiB (the default), fewer with larger granules. */
@@ -45,7 +44,6 @@ export class LinuxRbtree implements IovaAllocator {
     this.#machine = machine;
     this.#pages32 = pagesBelow4G;
     this.#max32AllocSize = pagesBelow4G;
-    this.#machine = machine;
     this.#counters = dmaCounters(machine).values;
     this.#site = machine.faultInjection.site('iova.alloc_node');
     const magazines = machine.faultInjection.site('iova.alloc_magazine');

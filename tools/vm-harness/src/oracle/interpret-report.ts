@@ -57,7 +57,7 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
   tables: op(0, (model) => {
     // A flush that is due has freed its tables by now; the model looks at its clock when it is called.
     model.dev.poll();
-    return String(model.tablePages);
+    return String(model.domain?.tables ?? 0);
   }),
   limits: op(0, ({ dev }) =>
     [dmaGetMergeBoundary(dev), dmaOptMappingSize(dev), dmaMaxMappingSize(dev), 0x10000, 0xffffffff]

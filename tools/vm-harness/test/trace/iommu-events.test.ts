@@ -1,12 +1,6 @@
 import { expect, test } from 'vitest';
 import { enclosingBlock } from '../../src/trace/enclosing-block.ts';
-import {
-  expectedInvalidations,
-  foldReservations,
-  formatIommuEvents,
-  type IommuEvent,
-  parseIommuEvents,
-} from '../../src/trace/iommu-events.ts';
+import { expectedInvalidations, type IommuEvent, parseIommuEvents } from '../../src/trace/iommu-events.ts';
 
 const map = (page: number, pages = 1): IommuEvent => ({
   kind: 'map',
@@ -22,17 +16,6 @@ test('maps and unmaps are read from a kernel trace, other events are not', () =>
               dd-67      [000] d.h2.    14.75: unmap: IOMMU: iova=0x00000000fffdf000 - 0x00000000fffe0000 size=8192 unmapped_size=4096
 `;
   expect(parseIommuEvents(trace)).toEqual([map(0xfffdf), { ...unmap(0xfffdf), sizeBytes: 8192 }]);
-});
-
-test('pieces that one unmap takes away are one reservation, at the place of the first piece', () => {
-  const events = [map(8, 2), map(20), map(10), map(11), unmap(20), unmap(8, 4), map(8), map(40)];
-  expect(foldReservations(events)).toEqual([map(8, 4), map(20), unmap(20), unmap(8, 4), map(8), map(40)]);
-});
-
-test('an event that is written is read back', () => {
-  const events = [map(0xfffff), unmap(0xfffff), map(0x12345, 3)];
-  const lines = formatIommuEvents(events).split('\n');
-  expect(parseIommuEvents(lines.map((line) => `  a-1  [000] ..... 1.0: ${line}`).join('\n'))).toEqual(events);
 });
 
 test('an unmap asks for the smallest aligned block around it', () => {
