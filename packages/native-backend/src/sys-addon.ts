@@ -7,7 +7,6 @@ import {
   readFileSync,
   readlinkSync,
   readSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { basename } from 'node:path';
@@ -105,7 +104,12 @@ class LinuxSys implements Sys {
   }
 
   writeText(path: string, text: string): Errno {
-    return attempt(() => (writeFileSync(path, text, { flag: 'r+' }), 0));
+    // Files of sysfs may be write-only, and none is to be made.
+    const fd = attempt(() => openSync(path, constants.O_WRONLY));
+    if (fd < 0) return fd;
+    const written = attempt(() => writeSync(fd, text));
+    closeSync(fd);
+    return written < 0 ? written : 0;
   }
 
   list(path: string): readonly string[] | Errno {

@@ -1,4 +1,5 @@
 export { type ContractCheck, ContractRandom, same } from './contract.ts';
+export type { DomainRules } from './domain-rules.ts';
 export { type DomainUnderTest, iommuDomainContract } from './iommu-domain-contract.ts';
 export { type AllocatorUnderTest, iovaAllocatorContract } from './iova-allocator-contract.ts';
 export { NaivePageTable } from './naive-page-table.ts';
