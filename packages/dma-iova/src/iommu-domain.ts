@@ -25,16 +25,21 @@ export interface IommuDomainCapabilities {
 /**
  * A paging domain of an IOMMU (struct iommu_domain with its page table): the seam to a native backend.
  *
- * All numbers are 4 KiB pages. Nothing here sleeps. The caller owns the IOVA range that it works on.
+ * All numbers are 4 KiB pages; ranges are multiples of the smallest leaf. Nothing here sleeps. The caller owns the IOVA range that it works on.
  */
 export interface IommuDomain {
   /** Absent: everything. */
   readonly capabilities?: IommuDomainCapabilities;
   /** Format of the page table, for reports. */
   readonly format: string;
-  /** Leaf sizes as log2 of pages, ascending (pgsize_bitmap). */
+  /** Leaf sizes as log2 of 4 KiB pages, ascending (pgsize_bitmap). The first one is the granule of IOVAs. */
   readonly leafOrders: readonly number[];
-  /** Table entries that a walk to a 4 KiB leaf loads. */
+  /**
+   * What a map gives that is no multiple of the smallest leaf: -ENXIO (generic_pt) or -EINVAL (iommu_map's own test,
+   * for drivers with `map_pages`).
+   */
+  readonly unfittingErrno: Errno;
+  /** Table entries that a walk to the smallest leaf loads; it may grow. */
   readonly levels: number;
   /** Last IOVA page of the aperture. */
   readonly apertureLastPage: number;

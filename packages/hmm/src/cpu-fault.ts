@@ -1,24 +1,31 @@
 import { type Pfn, type SchedPoint, type Suspension, type Task, schedPoint } from '@gpusvm/kernel';
 import { CPU_FAULT_DEVICE } from './counters.ts';
 import { FOLIO_ANON } from './folio-flags.ts';
-import { splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
+import { mapPmd, splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
 import { FAULT_SLOW, mapNewAnonPmd, minorFault } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import {
+  MARKER_GUARD,
+  MARKER_UFFD_WP,
   PTE_ANON_EXCLUSIVE,
   PTE_DEVICE,
   PTE_DIRTY,
+  PTE_EXCLUSIVE,
   PTE_KIND,
+  PTE_MARKER,
   PTE_MIGRATION,
   PTE_PRESENT,
   PTE_PROTNONE,
+  PTE_SWAP,
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
+import { removeDeviceExclusive } from './exclusive-fault.ts';
 import { splitHugePmd } from './split-pmd.ts';
+import { swapIn } from './swap-in.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
 
@@ -26,7 +33,7 @@ const FAULT: SchedPoint = schedPoint('handle_mm_fault');
 const DEVICE: SchedPoint = schedPoint('dev_pagemap_ops.migrate_to_ram');
 
 /** A fault that achieved nothing is taken again at once; this is what one round trip through the handler takes. */
-const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000 });
+const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000, poll: true });
 
 /**
  * Handle one page fault (handle_mm_fault and below, mm/memory.c). The mmap lock is held for reading; may sleep. As in
@@ -49,12 +56,29 @@ export function* handleMmFault(mm: Mm, vma: Vma, page: number, write: boolean): 
   switch (bits & PTE_KIND) {
     case PTE_DEVICE:
       return yield* devicePrivateFault(mm, vma, page, node);
+    case PTE_SWAP:
+      return yield* swapIn(mm, vma, page, write);
+    case PTE_EXCLUSIVE:
+      return yield* removeDeviceExclusive(mm, vma, page);
+    case PTE_MARKER:
+      return markerFault(mm, vma, page, node, write);
     case PTE_MIGRATION:
       return yield* migrationEntryWait(mm, node, page);
     default:
       if ((bits & PTE_PROTNONE) !== 0) return protnoneFault(node, page & 511);
       return yield* copyOnWrite(mm, vma, page, node);
   }
+}
+
+/** handle_pte_marker */
+function markerFault(mm: Mm, vma: Vma, page: number, node: PmdNode, write: boolean): number {
+  const marker = node.pfn[page & 511];
+  if (marker === MARKER_GUARD) return VM_FAULT_SIGSEGV;
+  if (marker !== MARKER_UFFD_WP) return VM_FAULT_SIGBUS;
+  // Nobody write-protects any more: the entry is a hole.
+  node.bits[page & 511] = 0;
+  node.used--;
+  return minorFault(mm, vma, page, write);
 }
 
 /** do_numa_page: the VMA allows the access by now, so the hint goes. */
@@ -93,7 +117,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
-  const code = yield* ops.migrateToRam({ mm, vma, page, folio: head, pmd });
+  const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.
@@ -114,6 +138,7 @@ function* copyOnWrite(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<numbe
 }
 
 function* copyOnWritePmd(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<number> {
+  if (vma.hugetlb) return yield* copyHugetlb(mm, vma, node);
   const zero = (node.huge & PTE_KIND) === PTE_ZERO;
   if (!zero || !mm.machine.profile.hmm.deviceThp) {
     yield* splitHugePmd(mm, page);
@@ -132,6 +157,33 @@ function* copyOnWritePmd(mm: Mm, vma: Vma, page: number, node: PmdNode): Task<nu
   }
   yield* mmuNotifierInvalidateRangeEnd(mm, range);
   return 0;
+}
+
+/** hugetlb_wp: a copy of the whole huge page, or SIGBUS when there is none. Sends CLEAR. */
+function* copyHugetlb(mm: Mm, vma: Vma, node: PmdNode): Task<number> {
+  const { folios } = mm;
+  const { index, startPage, hugePfn } = node;
+  const range = mmuNotifierRange('CLEAR', startPage, startPage + 512);
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
+  const now = mm.pageTable.lookup(index);
+  let code = 0;
+  if (now !== null && now.hugePfn === hugePfn && (now.huge & PTE_WRITE) === 0) {
+    const bits = now.huge;
+    // The old page keeps its last reference until it has been copied.
+    folios.get(hugePfn);
+    unmapFolioPage(folios, hugePfn);
+    mm.pageTable.remove(now);
+    if (mapNewAnonPmd(mm, vma, index)) {
+      const copy = mm.pageTable.lookup(index)!.hugePfn;
+      for (let i = 0; i < 512; i++) folios.writeTag(copy + i, folios.readTag(hugePfn + i));
+    } else {
+      mapPmd(mm, index, hugePfn, bits);
+      code = VM_FAULT_SIGBUS;
+    }
+    folios.put(hugePfn);
+  }
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
+  return code;
 }
 
 /**
@@ -153,7 +205,7 @@ function copyPage(mm: Mm, node: PmdNode, slot: number): number {
   node.pfn[slot] = pfn;
   node.bits[slot] = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
   if (kind === PTE_PRESENT) {
-    folios.memory.writeTag(pfn, folios.memory.readTag(old));
+    folios.writeTag(pfn, folios.readTag(old));
     unmapFolioPage(folios, old);
   }
   return 0;

@@ -1,3 +1,4 @@
+export { khugepaged } from './collapse.ts';
 export type { HmmCounterName } from './counters.ts';
 export { handleMmFault } from './cpu-fault.ts';
 export {
@@ -8,7 +9,7 @@ export {
   zoneDevicePageInit,
 } from './dev-pagemap.ts';
 export { splitFolio } from './folio-split.ts';
-export { FolioTable } from './folio-table.ts';
+export { type FolioReferences, FolioTable } from './folio-table.ts';
 export * from './hmm-pfns.ts';
 export type { InstallOptions } from './install-run.ts';
 export { migrateDeviceFinalize, migrateDevicePages, migrateDevicePfns } from './migrate-device.ts';
@@ -20,6 +21,7 @@ export {
   migrateVmaPages,
   migrateVmaSetup,
 } from './migrate-vma.ts';
+export { memoryFailure } from './memory-failure.ts';
 export { type EntryCounts, Mm } from './mm.ts';
 export {
   MmuIntervalNotifier,
@@ -35,12 +37,17 @@ export {
   mmuNotifierInvalidateRangeStart,
 } from './mmu-interval-notifier.ts';
 export { type MmuNotifierEvent, type MmuNotifierRange, mmuNotifierRange } from './mmu-notifier-range.ts';
+export type { MremapOptions } from './mremap.ts';
 export type { Protection } from './mprotect.ts';
+export { changeProtNuma } from './numa-hint.ts';
+export { oomReap } from './oom-reap.ts';
 export { AddressSpace, PageCache } from './page-cache.ts';
 export { PageTable, PmdNode } from './page-table.ts';
 export type { EntryKind } from './pte.ts';
 export { type HmmRange, hmmRangeFault, hmmRangeFaultUnlockedTimeout } from './range-fault.ts';
+export { type CachedAt, reclaimFolio, shrinkAnon } from './reclaim.ts';
 export type { RmapPlace } from './rmap.ts';
+export type { Swap } from './swap.ts';
 export * from './tracepoints.ts';
 export { tryToMigrate } from './unmap-folio.ts';
 export { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';

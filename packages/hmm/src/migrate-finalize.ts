@@ -1,6 +1,6 @@
 import type { Pfn, SchedPoint, Task } from '@gpusvm/kernel';
 import { schedPoint } from '@gpusvm/kernel';
-import { FOLIO_DEVICE, FOLIO_LOCKED, FOLIO_WAITERS } from './folio-flags.ts';
+import { FOLIO_DEVICE, FOLIO_DEVICE_MASK, FOLIO_LOCKED, FOLIO_WAITERS } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import {
   MIGRATE_PFN_COMPOUND,
@@ -109,14 +109,14 @@ class CommitCursor {
       let slot = (page - start) | 0;
       if (node === null || mmId !== mmIds[target] || slot < 0 || slot >= 512 || page - start !== slot) {
         mmId = mmIds[target]!;
-        node = folios.mms.get(mmId)?.pageTable.nodeOf(page) ?? null;
+        node = folios.mms.family(mmId)[0]?.pageTable.nodeOf(page) ?? null;
         if (node === null || node.huge !== 0) return i;
         start = node.startPage;
         slot = page - start;
       }
       const entry = node.bits[slot]!;
       if ((entry & PTE_KIND) !== PTE_MIGRATION || node.pfn[slot] !== source) return i;
-      const kind = (flags[target]! & FOLIO_DEVICE) !== 0 ? PTE_DEVICE : PTE_PRESENT;
+      const kind = (flags[target]! & FOLIO_DEVICE_MASK) === FOLIO_DEVICE ? PTE_DEVICE : PTE_PRESENT;
       node.bits[slot] = (entry & ~PTE_KIND) | kind;
       node.pfn[slot] = target;
       // The destination's reference passes from the driver to the entry.

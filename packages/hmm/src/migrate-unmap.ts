@@ -1,6 +1,6 @@
 import type { Pfn, SchedPoint, Task } from '@gpusvm/kernel';
 import { schedPoint } from '@gpusvm/kernel';
-import { FOLIO_CACHED, FOLIO_DEVICE } from './folio-flags.ts';
+import { FOLIO_CACHED, FOLIO_DEVICE, FOLIO_ISOLATED, FOLIO_SWAPCACHE } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_VALID, type MigratePfns } from './migrate-pfns.ts';
 import { removeMigrationEntries } from './migration-entry.ts';
@@ -55,7 +55,9 @@ function nextTrouble(
     if ((slotFlags & MIGRATE_PFN_VALID) === 0) continue;
     const pfn = src.pfn[i]! | 0;
     const head = orders[pfn] === 0 ? pfn : folios.head(pfn);
-    if ((flags[head]! & FOLIO_DEVICE) === 0 && isolateSite.shouldFail()) return -1 - i;
+    if ((flags[head]! & FOLIO_DEVICE) === 0) {
+      if ((flags[head]! & FOLIO_ISOLATED) !== 0 || isolateSite.shouldFail()) return -1 - i;
+    }
     const alone = maps[head] === 0 && refs[head] === 1 && orders[head] === 0;
     if (!alone && (maps[head] !== 0 || isPinned(folios, head, faultFolio))) return i;
     if ((slotFlags & MIGRATE_PFN_COMPOUND) !== 0) i += 511;
@@ -72,6 +74,7 @@ function isPinned(folios: FolioTable, head: Pfn, faultFolio: Pfn): boolean {
   if ((flags & FOLIO_DEVICE) !== 0) extra++;
   if (head === faultFolio) extra++;
   if ((flags & FOLIO_CACHED) !== 0) extra++;
+  if ((flags & FOLIO_SWAPCACHE) !== 0) extra += 2 ** folios.orders[head]!;
   return folios.refs[head]! - extra > folios.maps[head]!;
 }
 

@@ -67,14 +67,14 @@ export class MigrateVma {
  *
  * The mmap lock is held, for reading is enough. May sleep in notifiers and in splitting. Cost: about 20 ns a page.
  *
- * @returns 0, also when nothing migrates; -EINVAL for a range without pages or not inside `vma`, a hugetlb or I/O
- * VMA, arrays that are too short, or a fault folio that is not a locked device folio.
+ * @returns 0, also when nothing migrates; -EINVAL for a range without pages or not inside `vma`, a hugetlb, I/O or
+ * mixed VMA, arrays that are too short, or a fault folio that is not a locked device folio.
  */
 export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
   const { mm, vma, startPage, endPage, src, dst } = args;
   mm.mmapLock.assertHeld();
   const slots = endPage - startPage;
-  if (vma === null || vma.hugetlb || vma.io || slots <= 0) return -EINVAL;
+  if (vma === null || vma.hugetlb || vma.special || slots <= 0) return -EINVAL;
   if (startPage < vma.startPage || endPage > vma.endPage) return -EINVAL;
   if (src.pfn.length < slots || dst.pfn.length < slots) return -EINVAL;
   if (args.faultFolio >= 0 && !isLockedDevice(mm, args.faultFolio)) return -EINVAL;

@@ -1,6 +1,6 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
 import { CPU_FAULT_THP } from './counters.ts';
-import { FOLIO_ANON, FOLIO_HEAD } from './folio-flags.ts';
+import { FOLIO_ANON, FOLIO_HEAD, FOLIO_SWAPCACHE } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
@@ -33,6 +33,9 @@ const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
 export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): number {
   const index = Math.floor(page / 512);
   let node = mm.pageTable.lookup(index);
+  // check_stable_address_space: nothing new after the OOM reaper.
+  if (mm.unstable && (node === null || (node.huge === 0 && node.bits[page & 511] === 0)))
+    return VM_FAULT_SIGBUS;
   if (node === null) {
     if (vma.hugetlb) return hugetlbFault(mm, vma, index);
     if (vma.hugepage && vma.anonymous && vma.fitsPmd(index * 512) && anonymousPmd(mm, vma, index, write))
@@ -85,7 +88,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
   const { folios, id } = mm;
   const { gather, allocSite, rmap, refs, maps, flags, orders } = folios;
   const { bits, pfn } = node;
-  const fill = vma.mapping === null && vma.write;
+  const fill = vma.mapping === null && vma.write && !mm.unstable;
   let slot = from;
   let failed = false;
   for (; slot < to; slot++) {
@@ -189,7 +192,7 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
   if (write && !vma.shared) {
     const pfn = mapNewAnon(mm, node, slot, true);
     if (pfn < 0) return VM_FAULT_OOM;
-    folios.memory.writeTag(pfn, folios.memory.readTag(cached));
+    folios.writeTag(pfn, folios.readTag(cached));
     return 0;
   }
   const writable = vma.shared && vma.write && (write || space.shmem);
@@ -212,7 +215,7 @@ function reusePmd(mm: Mm, vma: Vma, node: PmdNode): number {
   const bits = node.huge;
   if ((bits & PTE_KIND) !== PTE_PRESENT || (bits & PTE_PROTNONE) !== 0) return FAULT_SLOW;
   if ((bits & PTE_WRITE) !== 0) return 0;
-  if (!vma.shared && !vma.hugetlb && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
+  if (!vma.shared && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
   node.huge = bits | PTE_WRITE | PTE_DIRTY | (vma.shared ? 0 : PTE_ANON_EXCLUSIVE);
   return 0;
 }
@@ -222,5 +225,7 @@ function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
   if ((bits & PTE_ANON_EXCLUSIVE) !== 0) return true;
   const folios = mm.folios;
   const head = folios.head(pfn);
-  return (folios.flags[head]! & FOLIO_ANON) !== 0 && folios.refs[head] === 1 && folios.maps[head] === 1;
+  if ((folios.flags[head]! & FOLIO_ANON) === 0 || folios.maps[head] !== 1) return false;
+  if ((folios.flags[head]! & FOLIO_SWAPCACHE) !== 0) folios.swap.tryFreeCache(head);
+  return folios.refs[head] === 1;
 }

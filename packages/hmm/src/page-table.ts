@@ -139,6 +139,20 @@ export class PageTable {
     this.#sortedTop = this.#sortedTop.filter((t) => t !== top);
   }
 
+  /** Move a node with all its entries to a PMD index whose entry is none. */
+  move(node: PmdNode, index: number): PmdNode {
+    const { huge, hugePfn, pfn, bits, used } = node;
+    node.bits = BITS_NONE;
+    this.remove(node);
+    const moved = this.#insert(index);
+    moved.huge = huge;
+    moved.hugePfn = hugePfn;
+    moved.pfn = pfn;
+    moved.bits = bits;
+    moved.used = used;
+    return moved;
+  }
+
   /** Whether an entry at `base .. base + 2^order` refers to the folio, a migration entry included. */
   refersTo(base: number, head: Pfn, order: number): boolean {
     const pages = 2 ** order;

@@ -53,7 +53,7 @@ export interface HmmRange {
  * @param mm - the address space.
  * @param range - what to fault; `pfns` is written.
  * @returns 0; -EBUSY when the range was invalidated (begin the read side again); -EFAULT where no page can be had;
- * -EPERM when a write was asked for in a read-only VMA; -ENOMEM.
+ * -EPERM when a write was asked for in a read-only VMA; -ENOMEM (in 6.12 -EFAULT).
  */
 export function* hmmRangeFault(mm: Mm, range: HmmRange): Task<Errno> {
   mm.mmapLock.assertHeld();
@@ -95,15 +95,16 @@ function* faultPages(mm: Mm, startPage: number, endPage: number, write: boolean)
   if (!vma.read) return -EFAULT;
   mm.folios.counters.values[PAGES_FAULTED]! += endPage - startPage;
   const { preemptive } = mm.machine.scheduler;
+  const exact = mm.machine.profile.hmm.faultErrno === 'from-fault';
   for (let page = startPage; page < endPage; page++) {
     if (!preemptive) {
       page = minorFaultRun(mm, vma, page, endPage, write);
-      if (page < 0) return -ENOMEM;
+      if (page < 0) return exact ? -ENOMEM : -EFAULT;
       if (page >= endPage) break;
     }
     let code = preemptive ? FAULT_SLOW : minorFault(mm, vma, page, write);
     if (code === FAULT_SLOW) code = yield* handleMmFault(mm, vma, page, write);
-    if (code !== 0) return code === VM_FAULT_OOM ? -ENOMEM : -EFAULT;
+    if (code !== 0) return code === VM_FAULT_OOM && exact ? -ENOMEM : -EFAULT;
   }
   return 0;
 }
@@ -126,7 +127,7 @@ export function* hmmRangeFaultUnlockedTimeout(mm: Mm, range: HmmRange, timeoutNs
     yield* mm.mmapLock.downRead();
     let err: Errno;
     try {
-      if (mm.users === 0) return -EFAULT;
+      if (mm.users === 0 || mm.unstable) return -EFAULT;
       if (clock.nowNs > deadline) return -EBUSY;
       err = yield* hmmRangeFault(mm, range);
     } finally {

@@ -1,5 +1,7 @@
+import type { FaultInjection } from './fault-injection.ts';
 import type { Machine } from './machine.ts';
-import type { Scheduler, TaskHandle } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 import {
   type BlockSuspension,
   StepTask,
@@ -28,6 +30,8 @@ export class RwSem implements Waitable {
   readonly #readTask: Task<void>;
   readonly #writeTask: Task<void>;
   readonly #asleep: IteratorYieldResult<BlockSuspension>;
+  readonly #object: number;
+  readonly #faults: FaultInjection;
   readonly #readers: TaskHandle[] = [];
   #writer: TaskHandle | null = null;
   /** Waiting tasks in order of arrival, and whether each wants to write. */
@@ -44,6 +48,8 @@ export class RwSem implements Waitable {
     this.#machine = machine;
     this.#scheduler = machine.scheduler;
     this.#clock = machine.clock;
+    this.#object = machine.scheduler.newObject();
+    this.#faults = machine.faultInjection;
     this.#readTask = new DownTask(this, false).asTask();
     this.#writeTask = new DownTask(this, true).asTask();
     this.#asleep = { done: false, value: { kind: 'block', on: this } };
@@ -71,16 +77,21 @@ export class RwSem implements Waitable {
 
   /** Take for reading if no writer holds or awaits it (down_read_trylock). Does not sleep. */
   tryDownRead(): boolean {
+    this.#scheduler.accesses?.read(this.#object);
     if (this.#writer !== null || this.#waitingWriters > 0) return false;
     if (this.#writeReleasedNs > this.#clock.nowNs) return false;
+    if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
     this.#ownRead(this.#machine.currentTask());
     return true;
   }
 
   /** Take for writing if nobody holds or awaits it (down_write_trylock). Does not sleep. */
   tryDownWrite(): boolean {
+    this.#scheduler.accesses?.read(this.#object);
     if (this.#writer !== null || this.#readers.length > 0 || this.#waiters.length > 0) return false;
     if (this.#writeReleasedNs > this.#clock.nowNs || this.#readReleasedNs > this.#clock.nowNs) return false;
+    if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
+    this.#scheduler.accesses?.write(this.#object);
     this.#ownWrite(this.#machine.currentTask());
     return true;
   }
@@ -91,6 +102,7 @@ export class RwSem implements Waitable {
    * @throws Error when the calling task has none.
    */
   upRead(): void {
+    this.#scheduler.accesses?.read(this.#object);
     const task = this.#machine.currentTask();
     const readers = this.#readers;
     if (readers[readers.length - 1] === task) {
@@ -104,7 +116,10 @@ export class RwSem implements Waitable {
     task.dropHeld(this);
     if (this.#scheduler.timed && this.#clock.nowNs > this.#readReleasedNs)
       this.#readReleasedNs = this.#clock.nowNs;
-    if (readers.length === 0 && this.#waiters.length > 0) this.#wakeNext();
+    if (readers.length === 0 && this.#waiters.length > 0) {
+      this.#scheduler.accesses?.write(this.#object);
+      this.#wakeNext();
+    }
   }
 
   /**
@@ -113,6 +128,7 @@ export class RwSem implements Waitable {
    * @throws Error when the calling task has none.
    */
   upWrite(): void {
+    this.#scheduler.accesses?.write(this.#object);
     const task = this.#machine.currentTask();
     if (this.#writer !== task) {
       throw new Error(
@@ -151,10 +167,13 @@ export class RwSem implements Waitable {
   /** @internal One step of {@link downRead} for the running task. */
   readStep(): IteratorResult<Suspension, void> {
     if (this.#writer === null && this.#waiters.length === 0) {
+      // Readers do not disturb one another, so that taking and releasing is a read of the lock.
+      this.#scheduler.accesses?.read(this.#object);
       this.#clock.advanceTo(this.#writeReleasedNs);
       this.#ownRead(this.#machine.currentTask());
       return TAKEN;
     }
+    this.#scheduler.accesses?.write(this.#object);
     const task = this.#waiter();
     const place = this.#waiters.indexOf(task);
     if (this.#writer !== null || this.#isWriterBefore(place)) return this.#sleep(task, place, false);
@@ -166,6 +185,7 @@ export class RwSem implements Waitable {
 
   /** @internal One step of {@link downWrite} for the running task. */
   writeStep(): IteratorResult<Suspension, void> {
+    this.#scheduler.accesses?.write(this.#object);
     const free = this.#writer === null && this.#readers.length === 0;
     if (!free || this.#waiters.length > 0) {
       const task = this.#waiter();

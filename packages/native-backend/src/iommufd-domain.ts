@@ -5,7 +5,9 @@ import {
   IOMMU_WRITE,
   type IommuDomain,
   type IommuDomainCapabilities,
+  type IommuMapArgs,
   type IommuMapEvent,
+  type IommuUnmapArgs,
   type IommuUnmapEvent,
   type IotlbGather,
   NO_PFN,
@@ -60,6 +62,7 @@ export class IommufdDomain implements IommuDomain {
   readonly capabilities: IommuDomainCapabilities = IOMMUFD_CAPABILITIES;
   readonly format = 'iommufd';
   readonly leafOrders: readonly number[] = [0, 9];
+  readonly unfittingErrno: Errno = -EINVAL;
   readonly levels = 4;
   readonly tables = 0;
   readonly apertureLastPage: number;
@@ -69,8 +72,8 @@ export class IommufdDomain implements IommuDomain {
   readonly #arena: PinnedArena;
   readonly #areas = new AreaList();
   readonly #site: FaultSite;
-  readonly #mapPoint: Tracepoint<IommuMapEvent>;
-  readonly #unmapPoint: Tracepoint<IommuUnmapEvent>;
+  readonly #mapPoint: Tracepoint<IommuMapEvent, IommuMapArgs>;
+  readonly #unmapPoint: Tracepoint<IommuUnmapEvent, IommuUnmapArgs>;
 
   constructor(machine: Machine, o: IommufdDomainOptions) {
     this.#machine = machine;
@@ -116,10 +119,7 @@ export class IommufdDomain implements IommuDomain {
     });
     if (err !== 0) return err;
     this.#areas.add(iovaPage, pfn, pages, prot & (IOMMU_READ | IOMMU_WRITE));
-    if (this.#mapPoint.enabled) {
-      const [iovaBytes, physBytes] = [iovaPage * PAGE, pfn * PAGE];
-      this.#mapPoint.emit({ device: this.#name, iovaBytes, physBytes, sizeBytes: pages * PAGE });
-    }
+    if (this.#mapPoint.enabled) this.#mapPoint.emit(this.#name, iovaPage, pfn, pages, prot);
     return 0;
   }
 
@@ -137,7 +137,7 @@ export class IommufdDomain implements IommuDomain {
       while (last < this.#areas.count && this.#areas.endOf(last) <= end) last++;
     const unmapped = this.#unmapAreas(first, last);
     if (unmapped > 0) gather.add(iovaPage, end);
-    this.#traceUnmap(iovaPage, pages, unmapped);
+    if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.#name, iovaPage, pages, unmapped, false);
     return unmapped;
   }
 
@@ -174,7 +174,7 @@ export class IommufdDomain implements IommuDomain {
     }
     const clearedPages = this.#unmapAreas(first, last);
     if (clearedPages > 0) gather.add(iovaPage, end);
-    this.#traceUnmap(iovaPage, pages, clearedPages);
+    if (this.#unmapPoint.enabled) this.#unmapPoint.emit(this.#name, iovaPage, pages, clearedPages, true);
     return { clearedPages, holes, firstHolePage };
   }
 
@@ -236,15 +236,5 @@ export class IommufdDomain implements IommuDomain {
       throw new KernelError('IOMMU_IOAS_UNMAP', unmapped < 0 ? unmapped : -EINVAL, args);
     }
     return pages;
-  }
-
-  #traceUnmap(iovaPage: number, pages: number, unmapped: number): void {
-    if (!this.#unmapPoint.enabled) return;
-    this.#unmapPoint.emit({
-      device: this.#name,
-      iovaBytes: iovaPage * PAGE,
-      sizeBytes: pages * PAGE,
-      unmappedBytes: unmapped * PAGE,
-    });
   }
 }

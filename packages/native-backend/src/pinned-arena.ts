@@ -16,6 +16,7 @@ const HUGE = 2 ** 21;
  */
 export class PinnedArena implements PhysicalMemory, Disposable {
   readonly totalPages: number;
+  readonly unitBytes = 1;
   readonly memory: SysMemory;
   readonly #blocks: PageBlocks;
   readonly #offset: number;
@@ -74,6 +75,13 @@ export class PinnedArena implements PhysicalMemory, Disposable {
       throw new RangeError(`copy of ${lengthBytes} bytes beyond the arena of ${end} bytes`);
     const all = this.bytes(0, this.totalPages);
     all.copyWithin(toBytes, fromBytes, fromBytes + lengthBytes);
+  }
+
+  zero(physBytes: number, lengthBytes: number): void {
+    const end = this.totalPages * PAGE;
+    if (physBytes < 0 || physBytes + lengthBytes > end)
+      throw new RangeError(`zeroing of ${lengthBytes} bytes beyond the arena of ${end} bytes`);
+    this.bytes(0, this.totalPages).fill(0, physBytes, physBytes + lengthBytes);
   }
 
   /** The bytes of pages, live: what the device writes is seen here. */

@@ -33,8 +33,8 @@ describe('PinnedArena', () => {
     const pfn = t.arena.allocPages(1);
     t.arena.writeTag(pfn + 1, 12.5);
     expect(new DataView(t.arena.bytes(pfn, 2).slice().buffer).getFloat64(4096, true)).toBe(12.5);
-    expect(() => t.arena.bytes(4095, 2)).toThrow('outside of the arena');
-    expect(() => t.arena.copy(4096, 4095 * 4096, 8192)).toThrow('beyond the arena');
+    expect(() => t.arena.bytes(8191, 2)).toThrow('outside of the arena');
+    expect(() => t.arena.copy(4096, 8191 * 4096, 8192)).toThrow('beyond the arena');
   });
 });
 
@@ -47,7 +47,7 @@ describe.each(['vtd', 'amd', 'mock'] as const)('IommufdDomain over %s', (driver)
       domain,
       format: IOMMUFD_DOMAIN_RULES,
       basePage: driver === 'mock' ? 0x4000 : 2 ** 20,
-      memoryPages: 4096,
+      memoryPages: 8192,
     };
   };
 

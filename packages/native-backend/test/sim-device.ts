@@ -24,7 +24,7 @@ export interface Attached extends Disposable {
   readonly mock: { readonly stdevId: number; readonly hwptId: number; readonly deviceId: number };
 }
 
-export function attached(options: SimSysOptions = {}, bdf = EDU, pages = 4096): Attached {
+export function attached(options: SimSysOptions = {}, bdf = EDU, pages = 8192): Attached {
   const sys = new SimSys(options);
   const machine = new Machine();
   const iommufd = Iommufd.open(sys);

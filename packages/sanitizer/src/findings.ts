@@ -57,10 +57,6 @@ export class FindingsLog implements Findings {
     return this.#tasks[id] ?? OUTSIDE;
   }
 
-  api(): string {
-    return callSite().api;
-  }
-
   mapping(device: DeviceShadow, id: number): ReportedRange {
     return describeMapping(device, id, this.taskName(device.mappings.task(id)));
   }

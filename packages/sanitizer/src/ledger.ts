@@ -168,7 +168,7 @@ export class DmaLedger {
     this.op.pages = 0;
   }
 
-  #on<T>(def: TracepointDef<T>, listener: (event: T) => void): void {
+  #on<T, A extends readonly unknown[]>(def: TracepointDef<T, A>, listener: (event: T) => void): void {
     this.#stops.push(this.machine.trace.on(def, listener));
   }
 }

@@ -1,3 +1,4 @@
+import type { DmaIovaApi } from '@gpusvm/dma-iova';
 import type { DeviceShadow } from './shadow/device-shadow.ts';
 
 /**
@@ -29,6 +30,8 @@ export class DmaOp {
   pfn = 0;
   write = false;
   reason = '';
+  /** Function on whose behalf an unlink or free happens. */
+  api: DmaIovaApi = 'dma_iova_unlink';
   leafOnly = false;
   /** Part of the call went through a bounce slot. */
   bounced = false;

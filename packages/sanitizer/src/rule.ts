@@ -64,8 +64,6 @@ export interface Findings {
   readonly strangers: boolean;
   /** Every device that was seen and not released. */
   devices(): Iterable<DeviceShadow>;
-  /** Function of the DMA layer that runs now; reads the stack, so only for suspects. */
-  api(): string;
   /** The first few runs of a range that have one of these slot flags, with those who mapped them. */
   survivors(op: DmaOp, firstPage: number, pages: number, flags: number): readonly ReportedRange[];
   /** A mapping record as reports show it. */

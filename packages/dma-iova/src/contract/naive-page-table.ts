@@ -1,4 +1,4 @@
-import { EADDRINUSE, EEXIST, type Errno } from '@gpusvm/kernel';
+import { EADDRINUSE, EEXIST, EINVAL, ENXIO, type Errno } from '@gpusvm/kernel';
 import type { DomainRules } from './domain-rules.ts';
 
 interface Leaf {
@@ -31,6 +31,10 @@ export class NaivePageTable {
   }
 
   map(page: number, pfn: number, pages: number): Errno {
+    const granule = 2 ** this.#format.granuleOrder;
+    if (page % granule !== 0 || pfn % granule !== 0 || pages % granule !== 0) {
+      return this.#format.unaligned === 'enxio' ? -ENXIO : -EINVAL;
+    }
     const added: Leaf[] = [];
     for (let done = 0; done < pages; ) {
       const order = this.#best(page + done, pfn + done, pages - done);
@@ -50,6 +54,8 @@ export class NaivePageTable {
   }
 
   unmap(page: number, pages: number): number {
+    const granule = 2 ** this.#format.granuleOrder;
+    if (page % granule !== 0 || pages % granule !== 0) return 0;
     const { hole, returns, startInsideLeaf, endInsideLeaf } = this.#format.unmap;
     const end = page + pages;
     let at = page;
@@ -94,6 +100,7 @@ export class NaivePageTable {
       this.#remove(leaf);
       cleared += leaf.pages;
     }
+    for (let region = Math.ceil(page / 512); (region + 1) * 512 <= end; region++) this.#tables.delete(region);
     return [cleared, holes, first];
   }
 

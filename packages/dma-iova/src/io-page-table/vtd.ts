@@ -5,10 +5,15 @@ export const VTD: IoPageTableFormat = {
   name: 'vtd',
   summary: 'VT-d second stage, generic_pt: leaves 4K/2M/1G; an unmap ends at the first hole',
   source: 'drivers/iommu/generic_pt/iommu_pt.h and fmt/vtdss.h, 6.19 to 7.3.4',
+  granuleOrder: 0,
+  bitsPerLevel: 9,
   levels: { min: 3, max: 5, usual: 4 },
+  startLevels: 0,
+  inputBits: 57,
   outputBits: 52,
   leafOrders: [0, 9, 18],
   occupied: 'eaddrinuse',
+  unaligned: 'enxio',
   unmap: {
     hole: 'stop',
     missingTable: 'stop',
@@ -27,6 +32,7 @@ export const VTD_LEGACY: IoPageTableFormat = {
   name: 'vtd-legacy',
   summary: 'VT-d before generic_pt: an unmap steps over holes and always reports the requested size',
   source: 'drivers/iommu/intel/iommu.c, 6.12',
+  unaligned: 'einval',
   unmap: {
     ...VTD.unmap,
     hole: 'skip',

@@ -4,8 +4,11 @@ import type { IovaAllocator } from './iova-allocator.ts';
 import { RangeTree } from './rb-tree.ts';
 import { Rcache, RCACHE_BINS } from './rcache.ts';
 
-/** First page beyond 32-bit addresses. */
-const PAGES_32BIT = 2 ** 20;
+// V8 folds a module's own constants, not imported ones.
+const RB_ALLOC = C_RB_ALLOC;
+const RB_FREE = C_RB_FREE;
+const RB_STEP = C_RB_STEP;
+
 /** Start of the anchor node, above every possible page. */
 const ANCHOR = Number.MAX_SAFE_INTEGER;
 
@@ -23,14 +26,19 @@ export class LinuxRbtree implements IovaAllocator {
   #cachedNode: number;
   #cached32Node: number;
   /** 32-bit requests of this size or more fail at once, until something below 4 GiB is freed. */
-  #max32AllocSize = PAGES_32BIT;
+  #max32AllocSize: number;
+  /** First page beyond 32-bit addresses (dma_32bit_pfn). */
+  readonly #pages32: number;
   readonly #rcaches: Rcache[] = [];
   readonly #counters: Float64Array;
   readonly #site: FaultSite;
   readonly #reserved = new Set<number>();
   readonly #freePage: (page: number) => void = (page) => this.#freeRange(page);
 
-  constructor(machine: Machine) {
+  /** @param pagesBelow4G - units below 4 GiB: 2^20 pages of 4 KiB (the default), fewer with larger granules. */
+  constructor(machine: Machine, pagesBelow4G: number = 2 ** 20) {
+    this.#pages32 = pagesBelow4G;
+    this.#max32AllocSize = pagesBelow4G;
     this.#counters = dmaCounters(machine).values;
     this.#site = machine.faultInjection.site('iova.alloc_node');
     const magazines = machine.faultInjection.site('iova.alloc_magazine');
@@ -56,8 +64,9 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   free(firstPage: number, pages: number, cpu: number): void {
-    if (pages <= 32 && pages > 0) {
-      const bin = pages === 1 ? 0 : 32 - Math.clz32(pages - 1);
+    if (pages <= 32) {
+      // order_base_2: 0 is for 0 pages too, which a free of length 0 passes.
+      const bin = pages <= 1 ? 0 : 32 - Math.clz32(pages - 1);
       if (this.#rcaches[bin]!.put(firstPage, cpu)) return;
     }
     this.#freeRange(firstPage);
@@ -120,7 +129,7 @@ export class LinuxRbtree implements IovaAllocator {
   #allocRange(size: number, limit: number): number {
     if (this.#site.shouldFail()) return 0;
     const tree = this.#tree;
-    const below32 = limit <= PAGES_32BIT;
+    const below32 = limit <= this.#pages32;
     if (below32 && size >= this.#max32AllocSize) return 0;
     const align = size < 2 ** 30 ? 1 << (size <= 1 ? 0 : 32 - Math.clz32(size - 1)) : roundupPowOfTwo(size);
     let curr = below32 ? this.#cached32Node : this.#cachedNode;
@@ -139,7 +148,7 @@ export class LinuxRbtree implements IovaAllocator {
         successor = curr;
         curr = prev[curr]!;
       } while (curr !== 0 && page <= hi[curr]! && page >= low);
-      this.#counters[C_RB_STEP]! += steps;
+      this.#counters[RB_STEP]! += steps;
       if (page >= low) {
         this.#insert(successor, page, size);
         return page;
@@ -156,8 +165,8 @@ export class LinuxRbtree implements IovaAllocator {
 
   #insert(successor: number, page: number, size: number): void {
     const node = this.#tree.insertBefore(successor, page, page + size - 1);
-    this.#counters[C_RB_ALLOC]!++;
-    if (page + size - 1 < PAGES_32BIT) this.#cached32Node = node;
+    this.#counters[RB_ALLOC]!++;
+    if (page + size - 1 < this.#pages32) this.#cached32Node = node;
     else this.#cachedNode = node;
   }
 
@@ -169,12 +178,12 @@ export class LinuxRbtree implements IovaAllocator {
     const lo = tree.lo[node]!;
     const next = tree.next[node]!;
     const cached32 = this.#cached32Node;
-    if (node === cached32 || (tree.hi[node]! < PAGES_32BIT && lo >= tree.lo[cached32]!))
+    if (node === cached32 || (tree.hi[node]! < this.#pages32 && lo >= tree.lo[cached32]!))
       this.#cached32Node = next;
-    if (lo < PAGES_32BIT) this.#max32AllocSize = PAGES_32BIT;
+    if (lo < this.#pages32) this.#max32AllocSize = this.#pages32;
     if (lo >= tree.lo[this.#cachedNode]!) this.#cachedNode = next;
     tree.erase(node);
-    this.#counters[C_RB_FREE]!++;
+    this.#counters[RB_FREE]!++;
   }
 
   /** A node that a reservation swallows may not stay a cached one. */

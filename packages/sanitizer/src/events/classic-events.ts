@@ -3,7 +3,7 @@ import {
   DMA_MAPPING_ERROR,
   DMA_TO_DEVICE,
   type DmaMapEvent,
-  type SwiotlbBouncedEvent,
+  type SwiotlbEvent,
 } from '@gpusvm/dma-iova';
 import type { DmaLedger } from '../ledger.ts';
 import type { DmaOp } from '../op.ts';
@@ -21,7 +21,7 @@ export class ClassicEvents {
     this.#op = ledger.op;
   }
 
-  bounce(e: SwiotlbBouncedEvent): void {
+  bounce(e: SwiotlbEvent): void {
     this.#ledger.shadow(e.device).newBounces.push(e.physBytes, e.slotBytes);
   }
 

@@ -48,14 +48,13 @@ export class IommuEvents {
     op.unmappedBytes = e.unmappedBytes;
     let cleared = e.unmappedBytes / 4096;
     // A walk that steps over holes reports a sum, every other one a prefix.
-    const skipsHoles = cleared < op.pages && this.#ledger.log.api() === 'dmaIovaDestroyHoles';
-    if (skipsHoles) cleared = op.pages;
+    if (e.overHoles) cleared = op.pages;
     op.presentPages = device.slots.unmap(op.firstPage, cleared, this.#ledger.log.frames.leaves);
     if (op.presentPages > 0) device.pending.add(op.firstPage, cleared);
     device.tables.unmap(op.firstPage, cleared);
     // Rules object to unmaps that cleared more than was mapped, or another length than asked.
     const plain = op.presentPages === op.pages && op.unmappedBytes === op.sizeBytes;
-    if (!skipsHoles && !plain) this.#ledger.run('iommuUnmap');
+    if (!e.overHoles && !plain) this.#ledger.run('iommuUnmap');
     device.unmapPage = -1;
   }
 

@@ -1,4 +1,10 @@
-import type { DmaIovaEvent, DmaIovaLinkEvent, DmaIovaSyncEvent, DmaIovaUnlinkEvent } from '@gpusvm/dma-iova';
+import type {
+  DmaIovaEvent,
+  DmaIovaFreeEvent,
+  DmaIovaLinkEvent,
+  DmaIovaSyncEvent,
+  DmaIovaUnlinkEvent,
+} from '@gpusvm/dma-iova';
 import type { DmaLedger } from '../ledger.ts';
 import type { DmaOp } from '../op.ts';
 import type { DeviceShadow } from '../shadow/device-shadow.ts';
@@ -84,7 +90,7 @@ export class IovaEvents {
     op.firstPage = Math.floor(start / 4096);
     op.pages = Math.ceil((start + e.sizeBytes) / 4096) - op.firstPage;
     if (!isPlainSync(op)) this.#ledger.run('sync');
-    if (op.reservation === 0 || op.pages <= 0) return;
+    if (op.reservation === 0 || op.pages <= 0 || e.err !== 0) return;
     device.reservations.syncs[op.reservation]!++;
     device.slots.changeWhere(op.firstPage, op.pages, LINKED, 0, SYNCED);
   }
@@ -100,6 +106,7 @@ export class IovaEvents {
     op.offsetBytes = e.offsetBytes;
     op.sizeBytes = e.sizeBytes;
     op.unmappedBytes = e.unmappedBytes;
+    op.api = e.api;
     op.dir = e.dir;
     op.attrs = e.attrs;
     op.firstPage = Math.floor(start / 4096);
@@ -113,11 +120,12 @@ export class IovaEvents {
     this.#unlinked(device);
   }
 
-  free(e: DmaIovaEvent): void {
+  free(e: DmaIovaFreeEvent): void {
     const op = this.#op;
     const device = this.#ledger.shadow(e.device);
     const { reservations, slots } = device;
     op.device = device;
+    op.api = e.api;
     op.addrBytes = e.addrBytes;
     op.sizeBytes = e.sizeBytes;
     op.firstPage = Math.floor(e.addrBytes / 4096);

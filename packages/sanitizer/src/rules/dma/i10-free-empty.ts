@@ -11,7 +11,7 @@ export const FREE_EMPTY: DmaRule = {
       const { reservations } = op.device;
       const id = op.reservation;
       // Inside of destroy rule I8 speaks.
-      if (id === 0 || reservations.linked[id]! <= 0 || found.api() === 'dmaIovaDestroy') return;
+      if (id === 0 || reservations.linked[id]! <= 0 || op.api === 'dma_iova_destroy') return;
       const first = reservations.firstPage[id]!;
       const pages = reservations.pages[id]!;
       found.report(FREE_EMPTY, op, `a reservation is freed with ${reservations.linked[id]} linked pages`, {

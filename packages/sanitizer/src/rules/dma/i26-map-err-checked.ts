@@ -37,7 +37,7 @@ export const MAP_ERR_CHECKED: DmaRule = {
       if (id === 0 || failedPages[id] === 0 || op.firstHole < 0) return;
       const first = failedPage[id]!;
       if (first < op.firstPage || first >= op.firstPage + op.pages) return;
-      if ((op.device.slots.flagsAt(first) & LINKED) !== 0 || found.api() === 'dmaIovaDestroyHoles') return;
+      if ((op.device.slots.flagsAt(first) & LINKED) !== 0 || op.api === 'dma_iova_with_holes_destroy') return;
       found.report(MAP_ERR_CHECKED, op, 'an unlink covers a range whose link had failed', {
         firstPage: first,
         pages: failedPages[id]!,

@@ -13,7 +13,7 @@ export const SHORT_UNMAP_REPORT: DmaRule = {
   checks: {
     unlink(op, found) {
       if (op.unmappedBytes === op.pages * 4096 || op.reservation === 0) return;
-      if (found.api() === 'dmaIovaDestroyHoles') return;
+      if (op.api === 'dma_iova_with_holes_destroy') return;
       describe(op, found, op.reservation);
     },
     iommuUnmap(op, found) {

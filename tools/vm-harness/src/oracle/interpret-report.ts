@@ -1,0 +1,73 @@
+import { dmaGetMergeBoundary, dmaMaxMappingSize, dmaOptMappingSize } from '@gpusvm/dma-iova';
+import { hex, type OracleModel } from './oracle-model.ts';
+import type { OracleOp } from './oracle-op.ts';
+import { ORACLE_SLOTS } from './program.ts';
+
+function translation(model: OracleModel, iova: number): string {
+  const phys = model.translate(iova);
+  return phys === 0 ? 'none' : model.namePhys(phys);
+}
+
+/** Everything that still translates among the noted ranges, as runs `iova+pages:phys`. */
+function dump(model: OracleModel): string {
+  const runs: string[] = [];
+  let first = 0;
+  let pages = 0;
+  let phys = 0;
+  const show = (): void => {
+    if (pages > 0) runs.push(`${hex(first * 4096)}+${hex(pages)}:${model.namePhys(phys)}`);
+    pages = 0;
+  };
+  let page = 0;
+  for (const [low, high] of model.ranges.sort((a, b) => a[0] - b[0])) {
+    for (page = Math.max(page, low); page <= high; page++) {
+      const found = model.translate(page * 4096);
+      if (pages > 0 && first + pages === page && phys + pages * 4096 === found) {
+        pages++;
+        continue;
+      }
+      show();
+      if (found !== 0) {
+        first = page;
+        pages = 1;
+        phys = found;
+      }
+    }
+  }
+  show();
+  return runs.length === 0 ? 'none' : runs.join(' ');
+}
+
+function op(count: number, call: OracleOp['call']): OracleOp {
+  return { min: count, max: count, call };
+}
+
+/** Longer than any period of the flush queue: msleep(60) in the module. */
+const WAIT_NS = 60e6;
+
+/** Operations that look, and those that change the surroundings: report.c of the module. */
+export const reportOps: Readonly<Record<string, OracleOp>> = {
+  phys: op(1, (model, [iova]) => translation(model, iova!)),
+  at: op(2, (model, [number, offset]) => {
+    const slot = model.states[number! % ORACLE_SLOTS]!;
+    return slot.allocated ? translation(model, slot.state.addr + offset!) : 'skip';
+  }),
+  dump: op(0, dump),
+  tables: op(0, (model) => String(model.tablePages)),
+  limits: op(0, ({ dev }) =>
+    [dmaGetMergeBoundary(dev), dmaOptMappingSize(dev), dmaMaxMappingSize(dev)].map(hex).join(' '),
+  ),
+  domain: op(0, ({ domain }) => {
+    if (domain === null) return 'skip';
+    const sizes = domain.leafOrders.reduce((bitmap, order) => bitmap + 2 ** (order + 12), 0);
+    return `${hex(sizes)} 0-${hex((domain.apertureLastPage + 1) * 4096 - 1)}`;
+  }),
+  mask: op(1, (model, [bits]) => {
+    model.dev.dmaMaskBits = bits!;
+    return '0';
+  }),
+  wait: op(0, (model) => {
+    model.machine.clock.advance(WAIT_NS);
+    return 'ok';
+  }),
+};

@@ -1,0 +1,170 @@
+import {
+  DmaDevice,
+  DmaIovaState,
+  IOMMU_MAP,
+  IOTLB_INVALIDATE,
+  type IotlbInvalidateEvent,
+  PagingDomain,
+  type ScatterList,
+  TagMemory,
+} from '@gpusvm/dma-iova';
+import { Machine, WARN } from '@gpusvm/kernel';
+import { ORACLE_MEMORY_BYTES, ORACLE_SLOTS, type OracleMode } from './program.ts';
+
+/** Page-table formats that the oracle runs on. */
+export type OracleBackend = 'vtd' | 'amdv1';
+
+/** What differs between guests. */
+export interface OracleModelOptions {
+  readonly backend: OracleBackend;
+  readonly mode: OracleMode;
+  /** The IOMMU caches absent entries; default false. */
+  readonly cachingMode?: boolean;
+  /** The kernel was booted with iommu.forcedac=1; default false. */
+  readonly forcedac?: boolean;
+}
+
+/** A slot of the module's mappings. */
+export interface MappingSlot {
+  mapped: boolean;
+  addr: number;
+  sg: ScatterList | null;
+  /** Coherent memory: its first page while it lives, and what it was, for naming addresses. */
+  isCoherentLive: boolean;
+  coherentPfn: number;
+  coherentBytes: number;
+}
+
+/** First page of the test memory: aligned to its size, as in the guest. */
+const TEST_PFN = ORACLE_MEMORY_BYTES / 4096;
+const BLOCK_ORDER = 10;
+
+/** Windows of the q35 machine that the kernel reserves in every IOVA space (section 8, row 3). */
+const WINDOWS = [
+  [0xfee00000, 0xfeefffff],
+  [0xa0000, 0xbffff],
+  [0x40000000, 0xafffffff],
+  [0xc0000000, 0xfebfffff],
+  [0x100000000, 0x8ffffffff],
+] as const;
+/** Reach of the three levels that an AMD page table starts with; a map beyond it puts a fourth on top, for good. */
+const AMD_TOP_BYTES = 2 ** 39;
+const AMD_WINDOW = [0xfd00000000, 0xffffffffff] as const;
+
+/** The oracle's device, memory and slots, in the model. */
+export class OracleModel {
+  readonly dev: DmaDevice;
+  readonly memory: TagMemory;
+  readonly machine: Machine;
+  readonly domain: PagingDomain | null;
+  readonly states: { state: DmaIovaState; allocated: boolean }[] = [];
+  readonly mappings: MappingSlot[] = [];
+  readonly invalidations: IotlbInvalidateEvent[] = [];
+  /** Ranges of IOVA pages that a call may have mapped, `[first, last]`. */
+  readonly ranges: [number, number][] = [];
+  warnings = 0;
+  readonly #backend: OracleBackend;
+  /** Something was mapped beyond {@link AMD_TOP_BYTES}. */
+  #isTopGrown = false;
+
+  constructor(o: OracleModelOptions) {
+    this.#backend = o.backend;
+    this.machine = new Machine();
+    this.memory = new TagMemory(this.machine, { pages: 32768 });
+    for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
+      if (!this.memory.claimPages(pfn, BLOCK_ORDER))
+        throw new Error(`page ${pfn} of the test memory is taken`);
+    }
+    this.machine.trace.on(WARN, () => {
+      this.warnings++;
+    });
+    this.machine.trace.on(IOMMU_MAP, ({ iovaBytes, sizeBytes }) => {
+      this.#isTopGrown ||= iovaBytes + sizeBytes > AMD_TOP_BYTES;
+    });
+    this.machine.trace.on(IOTLB_INVALIDATE, (event) => this.invalidations.push(event));
+    const windows = o.backend === 'amdv1' ? [...WINDOWS, AMD_WINDOW] : WINDOWS;
+    this.dev = new DmaDevice(this.machine, this.memory, {
+      name: 'oracle',
+      iommu: o.mode === 'identity' ? 'none' : o.mode,
+      dmaMaskBits: 40,
+      ioPageTable: o.backend,
+      reservedRegions: windows.map(([firstByte, lastByte]) => ({ firstByte, lastByte })),
+      cachingMode: o.cachingMode ?? false,
+      forcedac: o.forcedac ?? false,
+    });
+    this.domain = this.dev.domain instanceof PagingDomain ? this.dev.domain : null;
+    for (let i = 0; i < ORACLE_SLOTS; i++) {
+      this.states.push({ state: new DmaIovaState(), allocated: false });
+      this.mappings.push(emptySlot());
+    }
+  }
+
+  /** Physical address of a program's argument: an offset in the test memory, or an address. */
+  phys(value: number): number {
+    return value < ORACLE_MEMORY_BYTES ? TEST_PFN * 4096 + value : value;
+  }
+
+  /** Remember what a call may have mapped, for the dump. */
+  noteRange(firstByte: number, sizeBytes: number): void {
+    this.ranges.push([
+      Math.floor(firstByte / 4096),
+      Math.floor((firstByte + Math.max(sizeBytes, 1) - 1) / 4096),
+    ]);
+  }
+
+  /** Physical address behind an IOVA; 0 = none. */
+  translate(iovaBytes: number): number {
+    if (this.domain === null) return 0;
+    const pfn = this.domain.translate(Math.floor(iovaBytes / 4096));
+    return pfn < 0 ? 0 : pfn * 4096 + (iovaBytes % 4096);
+  }
+
+  /**
+   * Page-table pages since the program's start. The model's table has all its levels from the beginning; the
+   * kernel's AMD table grows one (PT_FEAT_DYNAMIC_TOP), and keeps what was its root when that is empty again.
+   */
+  get tablePages(): number {
+    const { domain } = this;
+    if (domain === null) return 0;
+    if (this.#backend === 'vtd') return domain.tables;
+    domain.table.find(0);
+    const isLowTableThere = domain.table.foundLevel < domain.levels - 1;
+    if (this.#isTopGrown) return isLowTableThere ? domain.tables : domain.tables + 1;
+    return isLowTableThere ? domain.tables - 1 : domain.tables;
+  }
+
+  /** A physical address as transcripts write it: where the test memory is differs between machines. */
+  namePhys(phys: number): string {
+    const offset = phys - TEST_PFN * 4096;
+    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return `p${hex(offset)}`;
+    for (const [i, slot] of this.mappings.entries()) {
+      const inSlot = phys - slot.coherentPfn * 4096;
+      if (slot.coherentBytes > 0 && inSlot >= 0 && inSlot < Math.ceil(slot.coherentBytes / 4096) * 4096) {
+        return `c${hex(i)}+${hex(inSlot)}`;
+      }
+    }
+    return hex(phys);
+  }
+
+  /** A DMA address as transcripts write it. */
+  nameAddress(addr: number): string {
+    return this.domain === null ? this.namePhys(addr) : hex(addr);
+  }
+
+  /** The slot for a new mapping, emptied; null while it holds coherent memory. */
+  claim(number: number): MappingSlot | null {
+    const index = number % ORACLE_SLOTS;
+    if (this.mappings[index]!.isCoherentLive) return null;
+    this.mappings[index] = emptySlot();
+    return this.mappings[index];
+  }
+}
+
+function emptySlot(): MappingSlot {
+  return { mapped: false, addr: 0, sg: null, isCoherentLive: false, coherentPfn: 0, coherentBytes: 0 };
+}
+
+/** Hexadecimal without prefix, as everywhere in programs and transcripts. */
+export function hex(n: number): string {
+  return n === Number.POSITIVE_INFINITY ? 'ffffffffffffffff' : n.toString(16);
+}
