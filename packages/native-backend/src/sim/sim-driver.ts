@@ -15,6 +15,8 @@ export interface SimDriver {
   readonly reserved: readonly SimRange[];
   /** Type and capabilities of IOMMU_GET_HW_INFO. */
   readonly hwInfo: { readonly type: number; readonly capabilities: bigint; readonly dataBytes: number };
+  /** Devices read what was mapped for writing only: bit 0 of an entry is set always (VT-d before the generic table). */
+  readonly readsWriteOnly: boolean;
   readonly dirtyTracking: boolean;
   readonly nesting: boolean;
   /** MOCK_DOMAIN works: only where no real driver is registered in front of the mock. */
@@ -32,9 +34,17 @@ export const SIM_VTD: SimDriver = {
   ioPageBytes: 4096n,
   reserved: [MSI],
   hwInfo: { type: 1, capabilities: 0n, dataBytes: 24 },
+  readsWriteOnly: true,
   dirtyTracking: false,
   nesting: false,
   mockDevices: false,
+};
+
+/** The generic page table writes the permissions as they were asked for. */
+export const SIM_VTD_7_3: SimDriver = {
+  ...SIM_VTD,
+  source: 'QEMU 7.2 intel-iommu, aw-bits=48, Linux 7.3.4',
+  readsWriteOnly: false,
 };
 
 export const SIM_AMD: SimDriver = {
@@ -45,6 +55,7 @@ export const SIM_AMD: SimDriver = {
   ioPageBytes: 4096n,
   reserved: [MSI, { start: 0xfd00000000n, last: 0xffffffffffn }],
   hwInfo: { type: 0, capabilities: 0n, dataBytes: 0 },
+  readsWriteOnly: false,
   dirtyTracking: false,
   nesting: false,
   mockDevices: false,
@@ -65,6 +76,7 @@ export const SIM_MOCK: SimDriver = {
   ioPageBytes: 2048n,
   reserved: [],
   hwInfo: { type: 0xfeedbeef, capabilities: 1n, dataBytes: 8 },
+  readsWriteOnly: false,
   dirtyTracking: true,
   nesting: true,
   mockDevices: true,
