@@ -5,6 +5,8 @@ export type { DmaEngine, EngineWindow } from './devices/dma-engine.ts';
 export { Edu, EDU_DEVICE, EDU_VENDOR } from './devices/edu.ts';
 export { NvmeDevmem, NvmeMemory, type NvmeMemoryOptions } from './devices/nvme-memory.ts';
 export { Nvme, NVME_DEVICE, NVME_VENDOR, NVME_WINDOW_BYTES, NvmeError } from './devices/nvme.ts';
+export { examine, type ExamineOptions } from './doctor/examine.ts';
+export type { DoctorCheck, DoctorDevice, DoctorReport } from './doctor/report.ts';
 export { DirtyTracking } from './dirty-tracking.ts';
 export { FaultQueue, type PageRequest } from './fault-queue.ts';
 export { findPci } from './find-pci.ts';
@@ -16,7 +18,7 @@ export { type Answer, invoke, invokeAsync } from './invoke.ts';
 export { nativeDmaDevice, type NativeDmaDeviceOptions } from './native-dma-device.ts';
 export { PinnedArena } from './pinned-arena.ts';
 export { KernelError } from './kernel-error.ts';
-export type { AccessBits, MmapRequest, Sys, SysMemory } from './sys.ts';
+export type { AccessBits, MmapRequest, Sys, SysFiles, SysMemory } from './sys.ts';
 export {
   compareSystems,
   describeDifference,

@@ -56,7 +56,7 @@ describe('the comparison', () => {
     expect(found).toHaveLength(1);
     // The reserved ranges are all that programs in low addresses can tell them apart by.
     const steps = found[0]!.program.map(({ op }) => op);
-    expect([steps.length <= 4, steps.at(-1)]).toEqual([true, 'ranges']);
+    expect([steps.length <= 5, steps.at(-1)]).toEqual([true, 'ranges']);
     const text = describeDifference(found[0]!);
     expect(text).toContain(`shrunk to ${found[0]!.program.length} steps`);
     expect(text).toContain('! {"op":"ranges"');

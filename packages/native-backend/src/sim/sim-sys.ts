@@ -183,8 +183,8 @@ export class SimSys implements Sys, SimVfioHost {
     return path === '/dev/vfio/devices' ? this.#cdevs() : this.#sysfs.list(path);
   }
 
-  linkName(path: string): string | Errno {
-    return this.#sysfs.linkName(path);
+  readLink(path: string): string | Errno {
+    return this.#sysfs.readLink(path);
   }
 
   access(path: string): Errno {
