@@ -10,12 +10,26 @@ export interface UnmapHolesResult {
   readonly firstHolePage: number;
 }
 
+/** What a domain can do. A simulated page table can do all of it; a native one declares what it cannot. */
+export interface IommuDomainCapabilities {
+  /** A range inside of what one map made can be unmapped, where the leaves of the page table allow it. */
+  readonly subAreaUnmap: boolean;
+  /** A translation may stay cached after its unmap until {@link IommuDomain.sync}. */
+  readonly deferredFlush: boolean;
+  /** `translate` asks the page table of the hardware, not a record of what was mapped. */
+  readonly physicalAddresses: boolean;
+  /** Pages of the page table can be counted, and leaves seen as the hardware sees them. */
+  readonly tables: boolean;
+}
+
 /**
  * A paging domain of an IOMMU (struct iommu_domain with its page table): the seam to a native backend.
  *
  * All numbers are 4 KiB pages; ranges are multiples of the smallest leaf. Nothing here sleeps. The caller owns the IOVA range that it works on.
  */
 export interface IommuDomain {
+  /** Absent: everything. */
+  readonly capabilities?: IommuDomainCapabilities;
   /** Format of the page table, for reports. */
   readonly format: string;
   /** Leaf sizes as log2 of 4 KiB pages, ascending (pgsize_bitmap). The first one is the granule of IOVAs. */
