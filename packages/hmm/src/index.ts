@@ -13,6 +13,15 @@ export { makeDeviceExclusive } from './device-exclusive.ts';
 export { splitFolio } from './folio-split.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
+export {
+  HmmDmaMap,
+  type HmmDmaMode,
+  type HmmP2p,
+  hmmDmaMapAlloc,
+  hmmDmaMapFree,
+  hmmDmaMapPfn,
+  hmmDmaUnmapPfn,
+} from './hmm-dma-map.ts';
 export * from './hmm-pfns.ts';
 export type { InstallOptions } from './install-run.ts';
 export { migrateDeviceCoherentFolio } from './migrate-coherent.ts';
