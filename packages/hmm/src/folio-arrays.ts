@@ -1,5 +1,6 @@
 import { type Machine, type Pfn, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_LOCKED, FOLIO_PINNED, FOLIO_WAITERS } from './folio-flags.ts';
+import { PAGE_PIN } from './tracepoints.ts';
 import { grown16, grown32, grown8 } from './grown-array.ts';
 
 /**
@@ -131,6 +132,7 @@ export abstract class FolioArrays {
     this.get(head);
     this.#pins.set(head, (this.#pins.get(head) ?? 0) + 1);
     this.flags[head]! |= FOLIO_PINNED;
+    this.#tracePins(head);
   }
 
   /** Release a GUP pin (unpin_user_page). */
@@ -143,7 +145,13 @@ export abstract class FolioArrays {
       this.#pins.delete(head);
       this.flags[head]! &= ~FOLIO_PINNED;
     }
+    this.#tracePins(head);
     this.put(head);
+  }
+
+  #tracePins(head: Pfn): void {
+    const point = this.machine.trace.point(PAGE_PIN);
+    if (point.enabled) point.emit({ head, pins: this.pinCount(head) });
   }
 
   /** GUP pins of the folio. */

@@ -1,4 +1,4 @@
-import { EINVAL, type Errno, type Pfn, type Task, type Tracepoint } from '@gpusvm/kernel';
+import { EINVAL, type Errno, type Pfn, type Task } from '@gpusvm/kernel';
 import { MIGRATE_COLLECTED } from './counters.ts';
 import { FOLIO_DEVICE } from './folio-flags.ts';
 import { migrateVmaCollect } from './migrate-collect.ts';
@@ -9,7 +9,7 @@ import { migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import { MIGRATE, type MigrateEvent } from './tracepoints.ts';
+import type { MigrateEvent } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
 /** Arguments of a migration by virtual address. */
@@ -44,6 +44,10 @@ export class MigrateVma {
   readonly faultFolio: Pfn;
   /** Slots that migrate; a compound slot counts once. */
   cpages = 0;
+  /** @internal 4K pages in slots that migrate, after collect. */
+  collected = 0;
+  /** @internal slots with RAM, after collect. */
+  ramSlots = 0;
   /** Slots filled by setup, those that do not migrate included. */
   npages = 0;
 
@@ -90,10 +94,13 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   yield* migrateVmaCollect(args);
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
-  if (args.cpages > 0) args.cpages -= yield* migrateUnmap(mm.folios, src, args.npages, args.faultFolio);
-  const pages = migratingPages(src, args.npages);
+  let failed = 0;
+  if (args.cpages > 0)
+    failed = yield* migrateUnmap(mm.folios, src, args.npages, args.faultFolio, args.ramSlots);
+  args.cpages -= failed;
+  const pages = failed === 0 ? args.collected : migratingPages(src, args.npages);
   mm.folios.counters.values[MIGRATE_COLLECTED]! += pages;
-  trace(args, 'setup', pages);
+  trace(args, 'setup');
   return 0;
 }
 
@@ -104,7 +111,7 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
  */
 export function* migrateVmaPages(args: MigrateVma): Task<void> {
   yield* migratePages(args.mm.folios, args.src, args.dst, args.npages, args);
-  trace(args, 'pages', migratingPages(args.src, args.npages));
+  trace(args, 'pages');
 }
 
 /**
@@ -114,7 +121,7 @@ export function* migrateVmaPages(args: MigrateVma): Task<void> {
  */
 export function* migrateVmaFinalize(args: MigrateVma): Task<void> {
   yield* finalizeSlots(args.mm.folios, args.src, args.dst, args.npages, args.faultFolio);
-  trace(args, 'finalize', migratingPages(args.src, args.npages));
+  trace(args, 'finalize');
 }
 
 function isLockedDevice(mm: Mm, head: Pfn): boolean {
@@ -137,8 +144,9 @@ export function migratingPages(src: MigratePfns, slots: number): number {
   return pages;
 }
 
-function trace(args: MigrateVma, phase: MigrateEvent['phase'], pages: number): void {
-  const point: Tracepoint<MigrateEvent> = args.mm.machine.trace.point(MIGRATE);
+function trace(args: MigrateVma, phase: MigrateEvent['phase']): void {
+  const point = args.mm.folios.migrateTrace;
   if (!point.enabled) return;
+  const pages = migratingPages(args.src, args.npages);
   point.emit({ phase, mm: args.mm.name, startPage: args.startPage, slots: args.npages, pages });
 }

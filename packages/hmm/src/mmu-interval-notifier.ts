@@ -13,7 +13,6 @@ import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
-import { MMU_INVALIDATE } from './tracepoints.ts';
 
 const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
 const CALLBACK: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate');
@@ -232,7 +231,11 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   for (const sub of hit) {
     if (preemptive) yield CALLBACK;
     counters[NOTIFIER_CALLBACK]!++;
-    if (yield* callFirst(mm, sub, range, curSeq, finishes)) continue;
+    const ops = sub.ops!;
+    const ok = usesTwoPasses(mm, ops)
+      ? yield* callFirst(sub, range, curSeq, finishes)
+      : yield* ops.invalidate!(sub, range, curSeq);
+    if (ok) continue;
     if (!range.blockable) {
       err = -EAGAIN;
       break;
@@ -257,16 +260,14 @@ function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
   return ops.invalidateStart !== undefined && mm.machine.profile.hmm.twoPassNotifiers;
 }
 
-/** One subscription's first or only pass. What it hands over counts only if it succeeded. */
+/** One subscription's first pass of two. What it hands over counts only if it succeeded. */
 function* callFirst(
-  mm: Mm,
   sub: MmuIntervalNotifier,
   range: MmuNotifierRange,
   curSeq: number,
   finishes: MmuIntervalNotifierFinish[],
 ): Task<boolean> {
   const ops = sub.ops!;
-  if (!usesTwoPasses(mm, ops)) return yield* ops.invalidate!(sub, range, curSeq);
   const slot: FinishSlot = { finish: null };
   const ok = yield* ops.invalidateStart!(sub, range, curSeq, slot);
   if (!ok || slot.finish === null) return ok;
@@ -286,7 +287,7 @@ export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange):
 }
 
 function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: number): void {
-  const point = mm.machine.trace.point(MMU_INVALIDATE);
+  const point = mm.folios.invalidateTrace;
   if (!point.enabled) return;
   const { event, startPage, endPage } = range;
   point.emit({ mm: mm.name, event, startPage, endPage, phase, seq });
