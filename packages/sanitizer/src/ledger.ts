@@ -116,6 +116,11 @@ export class DmaLedger {
     if (this.#cleaned !== null) this.#clean(this.#cleaned);
   }
 
+  /** Slots wait for their flags. */
+  get putsOff(): boolean {
+    return this.#cleaned !== null;
+  }
+
   /** As {@link settle}, for the page-table half of a link: it does not end a row of them. */
   settleLate(): void {
     if (this.fresh.live || this.#cleaned !== null) this.settle();
@@ -207,8 +212,10 @@ export class DmaLedger {
 
   #forget(name: string): void {
     this.log.byName.delete(name);
-    this.#last = new DeviceShadow('', false);
+    const nobody = new DeviceShadow('', false);
+    this.#last = nobody;
     this.#lastDevice = null;
+    this.fresh.forget(nobody);
   }
 
   #clean(device: DeviceShadow): void {

@@ -43,7 +43,7 @@ export class ClassicEvents {
       !ledger.log.frames.declared
     ) {
       if (ledger.fresh.live) {
-        if (this.#mapFresh(device, addrBytes, physBytes, dir)) return;
+        if (ledger.fresh.pages === 1 && this.#mapFresh(device, addrBytes, physBytes, dir)) return;
       } else if (
         QUICK &&
         addrBytes === physBytes &&

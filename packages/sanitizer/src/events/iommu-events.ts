@@ -1,6 +1,9 @@
 import type { DmaLedger } from '../ledger.ts';
 import { QUICK } from '../quick.ts';
 import type { DeviceShadow } from '../shadow/device-shadow.ts';
+import type { FreshMap } from '../shadow/fresh-map.ts';
+import { REGION_PAGES } from '../shadow/region.ts';
+import { NO_REGION } from '../shadow/slot-region.ts';
 import { PRESENT, RESERVED, STALE } from '../shadow/slot-flags.ts';
 import { mapSlots, unmapSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags } from '../shadow/slot-ranges.ts';
@@ -8,38 +11,39 @@ import { changeFlags } from '../shadow/slot-ranges.ts';
 /** Follows the page table and its invalidations. */
 export class IommuEvents {
   readonly #ledger: DmaLedger;
+  readonly #fresh: FreshMap;
 
   constructor(ledger: DmaLedger) {
     this.#ledger = ledger;
+    this.#fresh = ledger.fresh;
   }
 
   map(name: string, page: number, pfn: number, pages: number, prot: number): void {
-    const ledger = this.#ledger;
-    const { fresh } = ledger;
-    ledger.settleLate();
-    const device = ledger.shadow(name);
-    if (QUICK && pages === 1 && !device.gone) {
-      const region = device.slots.elements(page);
-      const flags = region.flagsOf[page & 511]!;
-      // Without a past, no rule objects.
+    const fresh = this.#fresh;
+    const { region } = fresh;
+    const i = page - region.base;
+    // Pages in a row fall into one region.
+    if (
+      pages === 1 &&
+      i >= 0 &&
+      i < REGION_PAGES &&
+      region.split &&
+      !fresh.live &&
+      name === fresh.name &&
+      !this.#ledger.putsOff
+    ) {
+      const flags = region.flagsOf[i]!;
       if ((flags & ~RESERVED) === 0) {
         fresh.live = true;
-        if (fresh.region !== region) {
-          device.sawMap = true;
-          fresh.device = device;
-          fresh.region = region;
-        }
         fresh.page = page;
+        fresh.pages = 1;
         fresh.pfn = pfn;
         fresh.prot = prot;
         fresh.flags = flags;
         return;
       }
     }
-    ledger.settle();
-    if (device.gone) return;
-    device.sawMap = true;
-    this.#map(device, page, pfn, pages, prot);
+    this.#map(name, page, pfn, pages, prot);
   }
 
   unmap(name: string, page: number, pages: number, unmapped: number, overHoles: boolean): void {
@@ -109,10 +113,31 @@ export class IommuEvents {
     ledger.run('tableFree');
   }
 
-  #map(device: DeviceShadow, page: number, pfn: number, pages: number, prot: number): void {
+  #map(name: string, page: number, pfn: number, pages: number, prot: number): void {
     const ledger = this.#ledger;
+    const fresh = this.#fresh;
+    ledger.settleLate();
+    const device = ledger.shadow(name);
+    if (device.gone) return;
+    device.sawMap = true;
+    const { slots } = device;
+    const flags = slots.flagsAt(page);
+    // Without a past, no rule objects.
+    if (QUICK && (flags & ~RESERVED) === 0 && slots.haveExactly(page, pages, flags)) {
+      fresh.live = true;
+      fresh.device = device;
+      fresh.name = name;
+      fresh.region = pages === 1 ? slots.elements(page) : NO_REGION;
+      fresh.page = page;
+      fresh.pages = pages;
+      fresh.pfn = pfn;
+      fresh.prot = prot;
+      fresh.flags = flags;
+      return;
+    }
+    ledger.settle();
     ledger.log.frames.addLeaves(pfn, pages, 1);
-    if ((device.slots.anyFlags(page, pages) & (PRESENT | STALE)) !== 0) {
+    if ((slots.anyFlags(page, pages) & (PRESENT | STALE)) !== 0) {
       const { op } = ledger;
       op.device = device;
       op.reservation = 0;
@@ -122,7 +147,7 @@ export class IommuEvents {
       ledger.run('iommuMap');
     }
     device.changes.add(page, pfn, pages, prot);
-    mapSlots(device.slots, page, pages, pfn);
+    mapSlots(slots, page, pages, pfn);
   }
 }
 

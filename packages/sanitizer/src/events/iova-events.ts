@@ -73,11 +73,12 @@ export class IovaEvents {
     const start = state.addr + offsetBytes;
     if (
       this.#fresh.live &&
-      sizeBytes === 4096 &&
       attrs === 0 &&
       err === 0 &&
       (this.#series.goesOn(dev, state) || this.#series.begin(dev, state)) &&
-      this.#series.link(start, physBytes, dir)
+      (sizeBytes === 4096
+        ? this.#series.link(start, physBytes, dir)
+        : this.#series.linkRange(start, physBytes, sizeBytes, dir))
     )
       return;
     const ledger = this.#ledger;

@@ -8,6 +8,7 @@ import type { Frames } from '../shadow/frames.ts';
 import type { FreshMap } from '../shadow/fresh-map.ts';
 import { INLINE_LINK, inlineLink } from '../shadow/inline-link.ts';
 import { LINKED, PRESENT, RESERVED } from '../shadow/slot-flags.ts';
+import { enterRange } from '../shadow/slot-mapping.ts';
 
 /**
  * Plain links in a row: one page each, of one task, into one reservation, nothing else in between. What does not depend
@@ -94,6 +95,36 @@ export class LinkSeries implements PutOff {
     region.pfnOf[i] = pfn;
     region.callOf[i] = this.#sites.next();
     this.#linked++;
+    return true;
+  }
+
+  /** Enter a link of several pages that were just mapped; false, with nothing changed, when they are others. */
+  linkRange(start: number, physBytes: number, sizeBytes: number, dir: number): boolean {
+    const fresh = this.#fresh;
+    const frames = this.#frames;
+    const { page, pages, pfn } = fresh;
+    if (
+      page * 4096 !== start ||
+      pfn * 4096 !== physBytes ||
+      pages * 4096 !== sizeBytes ||
+      pfn + pages > this.#frameEnd ||
+      page < this.#firstPage ||
+      page + pages > this.#endPage ||
+      fresh.device !== this.#device ||
+      fresh.flags !== RESERVED ||
+      (fresh.prot & 3) !== permission(dir) ||
+      frames.firstFree(pfn, pages) >= 0
+    )
+      return false;
+    fresh.live = false;
+    const { slots, mappings } = this.#device;
+    const id = mappings.take();
+    const call = this.#sites.next();
+    const task = this.#ledger.log.currentTask();
+    mappings.fillLink(id, page, pages, physBytes, dir, this.#reservation, task, call);
+    enterRange(slots, page, pages, pfn, RESERVED | PRESENT | LINKED, id, call);
+    frames.addLeaves(pfn, pages, 1);
+    this.#linked += pages;
     return true;
   }
 

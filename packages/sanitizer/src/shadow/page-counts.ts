@@ -71,6 +71,20 @@ export class PageCounts {
     }
   }
 
+  /** Add to every page of a part of a list. */
+  addEach(pages: Float64Array, from: number, to: number, delta: number): void {
+    const chunks = this.#chunk;
+    const counts = this.#counts;
+    for (let i = from; i < to; i++) {
+      const page = pages[i]!;
+      // Almost every page was counted one by one before.
+      const index = page < DENSE_REGIONS * REGION_PAGES ? (page | 0) >> SHIFT : DENSE_REGIONS;
+      const chunk = index < chunks.length && index < DENSE_REGIONS ? chunks[index]! : 0;
+      if (chunk === 0 || counts !== this.#counts) this.add(page, 1, delta);
+      else counts[(chunk << SHIFT) | (page & LOW)]! += delta;
+    }
+  }
+
   /** Add to one page, unless those bits of its number that are in `mask` are `value`. Returns whether it was done. */
   addUnless(page: number, delta: number, mask: number, value: number): boolean {
     const index = regionOf(page);

@@ -30,6 +30,47 @@ export function mapSlots(slots: Slots, firstPage: number, pages: number, pfn: nu
   }
 }
 
+/**
+ * The page table maps a range to consecutive frames, and a mapping takes it, in one go. All slots have the same flags
+ * before, without LINKED, PRESENT and STALE.
+ *
+ * @param flags - of all slots afterwards.
+ */
+export function enterRange(
+  slots: Slots,
+  firstPage: number,
+  pages: number,
+  pfn: number,
+  flags: number,
+  link: number,
+  call: number,
+): void {
+  const end = firstPage + pages;
+  for (let page = firstPage; page < end; ) {
+    const index = regionOf(page);
+    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const region = slots.make(index);
+    const first = pfn + (page - firstPage);
+    if (!region.split && stop - page === REGION_PAGES) {
+      region.flags = flags;
+      region.link = link;
+      region.call = call;
+      region.pfn = first;
+    } else {
+      splitRegion(region);
+      const from = page & LOW;
+      const to = from + (stop - page);
+      if (region.flagsOf[from] === 0) region.used += to - from;
+      region.flagsOf.fill(flags, from, to);
+      region.linkOf.fill(link, from, to);
+      region.callOf.fill(call, from, to);
+      const { pfnOf } = region;
+      for (let i = from, frame = first; i < to; i++, frame++) pfnOf[i] = frame;
+    }
+    page = stop;
+  }
+}
+
 /** A mapping takes a range; it has to be synced first. */
 export function linkSlots(slots: Slots, firstPage: number, pages: number, link: number, call: number): void {
   const end = firstPage + pages;
@@ -121,36 +162,33 @@ function unmapPart(
   const { flagsOf, pfnOf, linkOf } = region;
   const end = first + count;
   const common = out.link;
-  let { any, all } = out;
+  let before = flagsOf[first]!;
+  let alike = (before & PRESENT) !== 0 ? 0 : 1;
   let differ = 0;
-  let present = 0;
-  let runPfn = 0;
-  let run = 0;
   for (let i = first; i < end; i++) {
-    const old = flagsOf[i]!;
+    alike |= flagsOf[i]! ^ before;
     differ |= linkOf[i]! ^ common;
-    if ((old & PRESENT) === 0) {
-      any |= old;
-      all &= old;
-      continue;
-    }
-    const now = (old & ~(PRESENT | ORPHAN)) | STALE;
-    any |= now;
-    all &= now;
-    flagsOf[i] = now;
-    present++;
-    const pfn = pfnOf[i]!;
-    if (pfn === runPfn + run) {
-      run++;
-      continue;
-    }
-    if (run > 0) frames.addLeaves(runPfn, run, -1);
-    runPfn = pfn;
-    run = 1;
   }
-  if (run > 0) frames.addLeaves(runPfn, run, -1);
-  out.any = any;
-  out.all = all;
-  out.present += present;
   if (differ !== 0) out.link = 0;
+  if (alike === 0) {
+    const now = (before & ~(PRESENT | ORPHAN)) | STALE;
+    flagsOf.fill(now, first, end);
+    frames.dropEach(pfnOf, first, end);
+    out.any |= now;
+    out.all &= now;
+    out.present += count;
+    return;
+  }
+  for (let i = first; i < end; i++) {
+    before = flagsOf[i]!;
+    let now = before;
+    if ((before & PRESENT) !== 0) {
+      now = (before & ~(PRESENT | ORPHAN)) | STALE;
+      flagsOf[i] = now;
+      frames.addLeaves(pfnOf[i]!, 1, -1);
+      out.present++;
+    }
+    out.any |= now;
+    out.all &= now;
+  }
 }
