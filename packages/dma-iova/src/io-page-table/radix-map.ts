@@ -62,7 +62,9 @@ function mapLevel(
   out: MapProgress,
 ): number {
   pt.counters[LVL_TOUCH]!++;
-  if (level === 0 && pt.simpleLeaves) return mapLeaves(pt, table, from, end, delta, flags, out);
+  // Both sides of a leaf of more than one page are even: with an odd distance there is none.
+  if (level === 0 && (pt.simpleLeaves || (pt.small && (delta & 1) !== 0)))
+    return mapLeaves(pt, table, from, end, delta, flags, out);
   const span = pt.spans[level]!;
   for (let page = from; page < end; ) {
     const index = pt.index(page, level);

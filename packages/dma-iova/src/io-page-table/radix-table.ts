@@ -55,7 +55,7 @@ export class RadixTable {
   readonly maxPages: number = 0;
   pages = 0;
   /** 4 KiB granule: the index of a level is a shift by a multiple of 9. */
-  readonly #small: boolean;
+  readonly small: boolean;
   readonly pool: TablePool;
   /** Values of counter group `dma`. */
   readonly counters: Float64Array;
@@ -94,7 +94,7 @@ export class RadixTable {
     this.entries = 2 ** format.bitsPerLevel;
     this.shifts = Array.from({ length: 5 }, (_, level) => format.granuleOrder + level * format.bitsPerLevel);
     this.spans = this.shifts.map((shift) => 2 ** shift);
-    this.#small = format.granuleOrder === 0 && format.bitsPerLevel === 9;
+    this.small = format.granuleOrder === 0 && format.bitsPerLevel === 9;
     this.maxPages = this.#coveredBy(levels);
     this.setLevels(format.startLevels === 0 ? levels : Math.min(levels, format.startLevels));
     this.pool = new TablePool(site, this.entries);
@@ -106,7 +106,7 @@ export class RadixTable {
         best = limit;
       this.#largestOrder[limit] = best;
     }
-    this.#simpleLeaves = this.#small && format.leafOrders.every((order) => order % 9 === 0);
+    this.#simpleLeaves = this.small && format.leafOrders.every((order) => order % 9 === 0);
   }
 
   /** Whether all leaves are single entries. */
@@ -127,7 +127,7 @@ export class RadixTable {
   /** Begin a streak in the table of `page`; false when there is none, or it maps nothing (and with large granules). */
   beginStreak(page: number): boolean {
     this.endStreak();
-    if (!this.#small) return false;
+    if (!this.small) return false;
     const t = this.leafTable(page);
     const live = this.pool.live[t]!;
     if (t === 0 || live === 0) return false;
@@ -170,7 +170,7 @@ export class RadixTable {
 
   /** Index of the entry for `page` in a table of `level`. */
   index(page: number, level: number): number {
-    if (!this.#small) return Math.floor(page / this.spans[level]!) & (this.entries - 1);
+    if (!this.small) return Math.floor(page / this.spans[level]!) & (this.entries - 1);
     return level < 3 ? (page >>> (9 * level)) & 511 : (page / this.spans[level]!) & 511;
   }
 
@@ -186,7 +186,7 @@ export class RadixTable {
   /** Id of the lowest-level table that holds the entry of `page`; 0 when there is none. */
   leafTable(page: number): number {
     if (page >= this.pages) return 0;
-    if (!this.#small) return this.#leafTableByLevel(page);
+    if (!this.small) return this.#leafTableByLevel(page);
     const lo = this.pool.lo;
     const meta = this.pool.meta;
     let t: number = ROOT;

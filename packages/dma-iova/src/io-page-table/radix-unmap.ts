@@ -163,7 +163,8 @@ function unmapLeaf(
     return page;
   }
   const start = e - (e & (run - 1));
-  pt.pool.meta.fill(0, start, start + run);
+  if (run === 1) pt.pool.meta[start] = 0;
+  else pt.pool.meta.fill(0, start, start + run);
   pt.pool.live[table]! -= run;
   pt.counters[PTE_W]! += run;
   out.cleared += pages;
