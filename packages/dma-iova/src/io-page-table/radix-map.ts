@@ -68,7 +68,7 @@ function mapLevel(
   const span = pt.spans[level]!;
   for (let page = from; page < end; ) {
     const index = pt.index(page, level);
-    const order = pt.bestOrder(page, page + delta, end - page);
+    const order = pt.leafOrder.best(page, page + delta, end - page);
     if (order >= pt.shifts[level]!) {
       const run = order - pt.shifts[level]!;
       if (!clearSlots(pt, table, level, index, run, page, gather, out)) return page;

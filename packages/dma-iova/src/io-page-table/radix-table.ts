@@ -4,6 +4,7 @@ import type { IotlbGather } from '../iotlb-gather.ts';
 import { NO_PFN } from '../physical-memory.ts';
 import type { IommuTableArgs, IommuTableEvent } from '../tracepoints.ts';
 import type { IoPageTableFormat } from './format.ts';
+import { LeafOrder } from './leaf-order.ts';
 import {
   E_HIGH_SHIFT,
   E_RUN_MASK,
@@ -39,7 +40,8 @@ export interface TableTrace {
  * and of more for Arm's larger granules. Everything counts in 4 KiB pages.
  *
  * This class has the single-page fast paths (4 KiB granule) and the walk; ranges are in `radix-map.ts`,
- * `radix-unmap.ts` and `radix-holes.ts`, growth of the top in `radix-grow.ts`. Cost: a walk is one load a level; a single map or unmap with its table present is O(levels).
+ * `radix-unmap.ts` and `radix-holes.ts`, growth of the top in `radix-grow.ts`. Cost: a walk is one load a level; a single
+ * map or unmap with its table present is O(levels).
  */
 export class RadixTable {
   readonly format: IoPageTableFormat;
@@ -61,8 +63,7 @@ export class RadixTable {
   readonly counters: Float64Array;
   /** Pages that translate, but for what the streak has changed. */
   #mapped = 0;
-  /** Leaf size by limit: the largest allowed order that is at most the index. */
-  readonly #largestOrder: Int8Array = new Int8Array(64);
+  readonly leafOrder: LeafOrder;
   readonly #simpleLeaves: boolean;
   /**
    * The streak: single pages that are mapped or cleared in one lowest table are found without a walk and counted in
@@ -100,12 +101,7 @@ export class RadixTable {
     this.pool = new TablePool(site, this.entries);
     this.counters = counters;
     this.#trace = trace;
-    let best = 0;
-    for (let limit = 0; limit < 64; limit++) {
-      if (format.leafOrders.includes(limit) && limit < this.shifts[levels - 1]! + format.bitsPerLevel)
-        best = limit;
-      this.#largestOrder[limit] = best;
-    }
+    this.leafOrder = new LeafOrder(format.leafOrders, this.shifts[levels - 1]! + format.bitsPerLevel);
     this.#simpleLeaves = this.small && format.leafOrders.every((order) => order % 9 === 0);
   }
 
@@ -172,15 +168,6 @@ export class RadixTable {
   index(page: number, level: number): number {
     if (!this.small) return Math.floor(page / this.spans[level]!) & (this.entries - 1);
     return level < 3 ? (page >>> (9 * level)) & 511 : (page / this.spans[level]!) & 511;
-  }
-
-  /** Largest leaf order for a position: both sides aligned, not longer than what remains. */
-  bestOrder(page: number, pfn: number, remaining: number): number {
-    const a = trailingZeros(page);
-    const b = trailingZeros(pfn);
-    const c = remaining < TWO32 ? 31 - Math.clz32(remaining) : 63 - Math.clz32(remaining / TWO32);
-    const limit = a < b ? a : b;
-    return this.#largestOrder[limit < c ? limit : c]!;
   }
 
   /** Id of the lowest-level table that holds the entry of `page`; 0 when there is none. */
@@ -320,12 +307,4 @@ export class RadixTable {
     const c = this.counters;
     if (c[C_TBL_PINNED]! > c[C_TBL_PINNED_MAX]!) c[C_TBL_PINNED_MAX] = c[C_TBL_PINNED]!;
   }
-}
-
-/** Trailing zero bits of an integer below 2^53; 52 for 0. */
-function trailingZeros(x: number): number {
-  const low = x | 0;
-  if (low !== 0) return 31 - Math.clz32(low & -low);
-  const high = (x / TWO32) | 0;
-  return high === 0 ? 52 : 63 - Math.clz32(high & -high);
 }
