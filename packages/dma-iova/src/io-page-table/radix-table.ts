@@ -1,8 +1,7 @@
-import type { FaultSite, Pfn, Tracepoint } from '@gpusvm/kernel';
+import type { FaultSite, Pfn } from '@gpusvm/kernel';
 import { C_LVL_TOUCH, C_PTE_W, C_TBL_PINNED, C_TBL_PINNED_MAX, C_WALK } from '../dma-counters.ts';
 import type { IotlbGather } from '../iotlb-gather.ts';
 import { NO_PFN } from '../physical-memory.ts';
-import type { IommuTableArgs, IommuTableEvent } from '../tracepoints.ts';
 import type { IoPageTableFormat } from './format.ts';
 import { LeafOrder } from './leaf-order.ts';
 import {
@@ -15,6 +14,7 @@ import {
   ROOT,
   TablePool,
 } from './table-pool.ts';
+import type { TableTrace } from './table-trace.ts';
 
 // V8 folds a module's own constants into its machine code, not those that it imports: hot files keep copies.
 const WALK = C_WALK;
@@ -28,12 +28,6 @@ const HIGH_SHIFT = E_HIGH_SHIFT;
 const TWO32 = 4294967296;
 /** Distance from every page to this is more than a table. */
 const NO_STREAK = -(2 ** 53);
-
-/** Where a table tells that it was taken out of the tree. */
-export interface TableTrace {
-  readonly domain: string;
-  readonly unlink: Tracepoint<IommuTableEvent, IommuTableArgs>;
-}
 
 /**
  * The radix tree that every IO page-table format shares: pooled tables, walked top down, of 512 entries for 4 KiB pages
@@ -64,7 +58,8 @@ export class RadixTable {
   /** Pages that translate, but for what the streak has changed. */
   #mapped = 0;
   readonly leafOrder: LeafOrder;
-  readonly #simpleLeaves: boolean;
+  /** All leaves are single entries. */
+  readonly simpleLeaves: boolean;
   /**
    * The streak: single pages that are mapped or cleared in one lowest table are found without a walk and counted in
    * one number. The table maps something as long as the streak lasts; its count in the pool is behind until
@@ -102,12 +97,7 @@ export class RadixTable {
     this.counters = counters;
     this.#trace = trace;
     this.leafOrder = new LeafOrder(format.leafOrders, this.shifts[levels - 1]! + format.bitsPerLevel);
-    this.#simpleLeaves = this.small && format.leafOrders.every((order) => order % 9 === 0);
-  }
-
-  /** Whether all leaves are single entries. */
-  get simpleLeaves(): boolean {
-    return this.#simpleLeaves;
+    this.simpleLeaves = this.small && format.leafOrders.every((order) => order % 9 === 0);
   }
 
   /** 4 KiB pages that translate. */
