@@ -51,7 +51,9 @@ export class IommuEvents {
     ledger.settle();
     const device = ledger.shadow(name);
     if (device.gone) return;
-    const { cleared } = device;
+    const { cleared, changes } = device;
+    // A call that takes back all that it has mapped (a failing sync, a later piece that fails) has changed nothing.
+    if (changes.count > 0 && page <= changes.firstPage && page + pages >= changes.endPage) changes.reset();
     // A walk that steps over holes reports a sum, every other one a prefix.
     const reached = overHoles ? pages : unmapped;
     unmapSlots(device.slots, page, reached, ledger.log.frames, cleared);
