@@ -21,6 +21,8 @@ export interface KernelProfile {
     readonly linkSizeZeroInvalid: boolean;
     /** DMA_ATTR_REQUIRE_COHERENT is known (7.3). */
     readonly requireCoherent: boolean;
+    /** DMA_ATTR_CC_SHARED is known (7.3). */
+    readonly ccShared: boolean;
   };
   readonly hmm: {
     /** Device-private PMD entries, MIGRATE_PFN_COMPOUND, MIGRATE_VMA_SELECT_COMPOUND (6.19, a30b48bf1b24). */
@@ -75,6 +77,7 @@ const LINUX_7_3: KernelProfile = {
     pageTable: 'generic-pt',
     linkSizeZeroInvalid: true,
     requireCoherent: true,
+    ccShared: true,
   },
   hmm: {
     deviceThp: true,
@@ -95,7 +98,7 @@ const LINUX_7_3: KernelProfile = {
 
 const LINUX_7_2: KernelProfile = {
   name: 'linux-7.2',
-  dma: { ...LINUX_7_3.dma, destroyMode: 'queued-mapped-len', requireCoherent: false },
+  dma: { ...LINUX_7_3.dma, destroyMode: 'queued-mapped-len', requireCoherent: false, ccShared: false },
   hmm: { ...LINUX_7_3.hmm, unlockedFault: false, twoPassNotifiers: false },
   pagemap: {
     toRamOrder: 'finalize-first',
