@@ -22,8 +22,6 @@ export interface OracleModelOptions {
   readonly cachingMode?: boolean;
   /** The kernel was booted with iommu.forcedac=1; default false. */
   readonly forcedac?: boolean;
-  /** Timers run at the wait, and not with the next call: for programs whose calls are told apart; default false. */
-  readonly timersAtWait?: boolean;
 }
 
 /** A slot of the module's mappings. */
@@ -62,10 +60,8 @@ export class OracleModel {
   /** Ranges of IOVA pages that a call may have mapped, `[first, last]`. */
   readonly ranges: [number, number][] = [];
   warnings = 0;
-  readonly timersAtWait: boolean;
 
   constructor(o: OracleModelOptions) {
-    this.timersAtWait = o.timersAtWait ?? false;
     this.machine = new Machine();
     this.memory = new TagMemory(this.machine, { pages: 32768 });
     for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
