@@ -19,8 +19,10 @@ export const rawOps: Readonly<Record<string, OracleOp>> = {
       if (domain === null) return 'skip';
       model.noteRange(iova!, size!);
       const isAligned = iova! % 4096 === 0 && phys! % 4096 === 0 && size! % 4096 === 0;
-      if (!isAligned && (prot! & RIGHTS) !== 0) return String(-ENXIO);
-      const err = domain.mapRange(iova! / 4096, model.phys(phys!) / 4096, size! / 4096, prot!);
+      const fits = isAligned || (prot! & RIGHTS) === 0;
+      const err = model.withFailure(() =>
+        fits ? domain.mapRange(iova! / 4096, model.phys(phys!) / 4096, size! / 4096, prot!) : -ENXIO,
+      );
       if (err === 0) domain.syncMap(iova! / 4096, size! / 4096);
       return String(err);
     },

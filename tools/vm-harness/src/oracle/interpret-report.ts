@@ -5,7 +5,7 @@ import { ORACLE_SLOTS } from './program.ts';
 
 function translation(model: OracleModel, iova: number): string {
   const phys = model.translate(iova);
-  return phys === 0 ? 'none' : model.namePhys(phys);
+  return phys === 0 ? 'none' : model.namePhys(iova, phys);
 }
 
 /** Everything that still translates among the noted ranges, as runs `iova+pages:phys` of one owner. */
@@ -14,16 +14,19 @@ function dump(model: OracleModel): string {
   let first = 0;
   let pages = 0;
   let phys = 0;
+  let owner: ReturnType<OracleModel['ownerOf']> = 'nobody';
   const show = (): void => {
-    if (pages > 0) runs.push(`${hex(first * 4096)}+${hex(pages)}:${model.namePhys(phys)}`);
+    if (pages > 0) runs.push(`${hex(first * 4096)}+${hex(pages)}:${model.namePhys(first * 4096, phys)}`);
     pages = 0;
   };
   let page = 0;
   for (const [low, high] of model.ranges.sort((a, b) => a[0] - b[0])) {
     for (page = Math.max(page, low); page <= high; page++) {
       const found = model.translate(page * 4096);
-      const follows = pages > 0 && first + pages === page && phys + pages * 4096 === found;
-      if (follows && model.ownerOf(phys) === model.ownerOf(found)) {
+      const whose = model.ownerOf(page * 4096, found);
+      // Nobody's memory may lie anywhere.
+      const follows = phys + pages * 4096 === found || whose === 'nobody';
+      if (found !== 0 && pages > 0 && first + pages === page && whose === owner && follows) {
         pages++;
         continue;
       }
@@ -32,6 +35,7 @@ function dump(model: OracleModel): string {
         first = page;
         pages = 1;
         phys = found;
+        owner = whose;
       }
     }
   }
@@ -64,6 +68,10 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
     if (domain === null) return 'skip';
     const sizes = domain.leafOrders.reduce((bitmap, order) => bitmap + 2 ** (order + 12), 0);
     return `${hex(sizes)} 0-${hex((domain.apertureLastPage + 1) * 4096 - 1)}`;
+  }),
+  fail: op(1, (model, [nth]) => {
+    model.failNth = nth!;
+    return 'ok';
   }),
   mask: op(1, (model, [bits]) => {
     model.dev.dmaMaskBits = bits!;

@@ -113,6 +113,7 @@ class ProgramWriter {
     const wild = this.#random.oneIn(5);
     const dir = this.#random.oneIn(25) ? 3 : this.#random.pick(DIRECTIONS);
     const attrs = this.#random.pick(ATTRIBUTES);
+    if (this.#random.oneIn(12)) this.#emit('fail', 1 + this.#random.below(4));
     if (wild || aim.bytes === 0 || aim.bytes > ORACLE_MEMORY_BYTES) {
       const size = this.#size();
       this.#emit('link', slot, this.#phys(size), this.#offset(), size, dir, attrs);
@@ -205,6 +206,7 @@ class ProgramWriter {
     const base = this.#random.pick([0x10000000, 0xffe00000, 0xfffff000, 0xffff8000]);
     const iova = base + this.#random.below(4) * PAGE;
     const bytes = this.#random.pick(PAGES) * PAGE;
+    if (this.#random.oneIn(6)) this.#emit('fail', 1 + this.#random.below(4));
     if (this.#random.oneIn(3)) this.#emit('iommu_unmap', iova, bytes);
     else
       this.#emit('iommu_map', iova, this.#phys(bytes) & ~(PAGE - 1), bytes, this.#random.pick([1, 2, 3, 7]));
