@@ -22,6 +22,8 @@ export const DMA_ATTR_PRIVILEGED: number = 1 << 9;
 export const DMA_ATTR_MMIO: number = 1 << 10;
 /** Fail instead of bouncing or syncing (7.3). */
 export const DMA_ATTR_REQUIRE_COHERENT: number = 1 << 12;
+/** The memory is shared (decrypted) memory of a confidential guest: mapped directly or not at all (7.3). */
+export const DMA_ATTR_CC_SHARED: number = 1 << 13;
 
 /** Protection bits of an IO page-table entry (IOMMU_READ and so on), kernel values. */
 export const IOMMU_READ: 1 = 1;

@@ -20,6 +20,9 @@ import type { DmaIovaApi } from './tracepoints.ts';
 // V8 folds a module's own constants, not imported ones.
 const CACHE = IOMMU_CACHE;
 
+/** Bit 63 of a size is the kernel's own flag (DMA_IOVA_USE_SWIOTLB). */
+const SWIOTLB_BIT = 2 ** 63;
+
 /**
  * Reserve IOVA space for later links (dma_iova_try_alloc; drivers/iommu/dma-iommu.c, 7.3). No page-table work.
  *
@@ -28,7 +31,7 @@ const CACHE = IOMMU_CACHE;
  *
  * @param physBytes - only its offset in the granule counts: the reservation starts with the same one.
  * @param sizeBytes - bytes; the reservation covers them with that offset, rounded up to pages.
- * @returns false when the device is not translated, the kernel has no two-step API, the size is 0 or at least 2^53
+ * @returns false when the device is not translated, the kernel has no two-step API, the size is 0 or at least 2^63
  *   (each warned about once), or IOVA space is exhausted.
  */
 export function dmaIovaTryAlloc(
@@ -41,9 +44,10 @@ export function dmaIovaTryAlloc(
   state.size = 0;
   state.swiotlb = false;
   if (dev.iova === null || !dev.machine.profile.dma.twoStepApi) return false;
-  if (!(sizeBytes > 0) || sizeBytes >= 2 ** 53) {
+  if (!(sizeBytes > 0) || sizeBytes >= SWIOTLB_BIT) {
     if (!(sizeBytes >= 0)) throw new RangeError(`dmaIovaTryAlloc: size ${sizeBytes} bytes`);
-    dev.machine.warnOnce('dma_iova_try_alloc: size', `${dev.name}: size ${sizeBytes}`);
+    const site = sizeBytes === 0 ? 'dma_iova_try_alloc: size 0' : 'dma_iova_try_alloc: size with flag bit';
+    dev.machine.warnOnce(site, `${dev.name}: size ${sizeBytes}`);
     return false;
   }
   const offset = iovaOffset(dev, physBytes);

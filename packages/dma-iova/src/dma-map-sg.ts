@@ -65,7 +65,7 @@ function mapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs
   dev.counters[C_CALL_MAP]!++;
   if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return -EINVAL;
   const bytes = layOut(dev, sg);
-  if (bytes < 0) return bytes;
+  if (bytes < 0) return bytes === -EREMOTEIO ? bytes : -EINVAL;
   if (bytes === 0) {
     finalise(dev, sg, 0);
     return 0;
@@ -141,6 +141,8 @@ function unmapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, att
   let end = 0;
   for (let i = 0; i < sg.mapped; i++) {
     if (sg.dmaIsBus[i] === 1) continue;
+    // A DMA segment without a length ends the list for the kernel, also when it is the first one.
+    if (sg.dmaLengthBytes[i] === 0) break;
     if (start < 0) start = sg.dmaAddrBytes[i]!;
     end = sg.dmaAddrBytes[i]! + sg.dmaLengthBytes[i]!;
   }

@@ -1,6 +1,7 @@
 import type { Pfn } from '@gpusvm/kernel';
 import { archSyncDmaForCpu, archSyncDmaForDevice, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
+  DMA_ATTR_CC_SHARED,
   DMA_ATTR_MMIO,
   DMA_ATTR_NO_WARN,
   DMA_ATTR_REQUIRE_COHERENT,
@@ -28,7 +29,8 @@ const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
  * Never sleeps. One IOVA allocation and one page-table walk; no invalidation.
  *
  * @returns the DMA address in bytes, or DMA_MAPPING_ERROR: no IOVA space, no table page, no bounce slot, address
- *   beyond the DMA mask, MMIO or REQUIRE_COHERENT that would have to be bounced, or no direction (with a warning).
+ *   beyond the DMA mask, MMIO or REQUIRE_COHERENT that would have to be bounced, CC_SHARED (translated
+ *   devices), or no direction (with a warning).
  */
 export function dmaMapPhys(
   dev: DmaDevice,
@@ -43,7 +45,9 @@ export function dmaMapPhys(
       ? refuseDirection(dev)
       : dev.domain === null
         ? mapDirect(dev, physBytes, sizeBytes, dir, attrs)
-        : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
+        : isRefusedShared(dev, attrs)
+          ? DMA_MAPPING_ERROR
+          : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
   if (dev.trace.mapPhys.enabled) dev.trace.mapPhys.emit(dev, addr, physBytes, sizeBytes, dir, attrs);
   return addr;
 }
@@ -71,6 +75,7 @@ export function dmaUnmapPhys(
     if (dev.swiotlb !== null) dev.swiotlb.unmap(dmaAddrBytes, dir, attrs);
     return;
   }
+  if (isRefusedShared(dev, attrs)) return;
   let bounced = -1;
   if ((attrs & RAW) === 0) {
     const pad = dmaAddrBytes & 4095;
@@ -91,7 +96,15 @@ export function dmaUnmapPhys(
   if (bounced >= 0) dev.swiotlb!.unmap(bounced, dir, attrs);
 }
 
-/** Map one page or a part of it (dma_map_page). See {@link dmaMapPhys}. */
+/** CC_SHARED of a translated device: dma_map_phys gives up and dma_unmap_phys does nothing (kernel/dma/mapping.c, 7.3). */
+function isRefusedShared(dev: DmaDevice, attrs: number): boolean {
+  return (attrs & DMA_ATTR_CC_SHARED) !== 0 && dev.machine.profile.dma.ccShared;
+}
+
+/**
+ * Map one page or a part of it (dma_map_page). See {@link dmaMapPhys}; DMA_ATTR_MMIO is an error, because a page has
+ * memory behind it.
+ */
 export function dmaMapPage(
   dev: DmaDevice,
   pfn: Pfn,
@@ -100,10 +113,11 @@ export function dmaMapPage(
   dir: DmaDataDirection,
   attrs: number,
 ): number {
+  if ((attrs & DMA_ATTR_MMIO) !== 0) return DMA_MAPPING_ERROR;
   return dmaMapPhys(dev, pfn * 4096 + offsetBytes, sizeBytes, dir, attrs);
 }
 
-/** Undo {@link dmaMapPage} (dma_unmap_page). */
+/** Undo {@link dmaMapPage} (dma_unmap_page); with DMA_ATTR_MMIO nothing was mapped, so nothing is done. */
 export function dmaUnmapPage(
   dev: DmaDevice,
   dmaAddrBytes: number,
@@ -111,6 +125,7 @@ export function dmaUnmapPage(
   dir: DmaDataDirection,
   attrs: number,
 ): void {
+  if ((attrs & DMA_ATTR_MMIO) !== 0) return;
   dmaUnmapPhys(dev, dmaAddrBytes, sizeBytes, dir, attrs);
 }
 

@@ -1,8 +1,11 @@
-import { EREMOTEIO } from '@gpusvm/kernel';
+import { EOVERFLOW, EREMOTEIO } from '@gpusvm/kernel';
 import type { DmaDevice } from './device.ts';
 import { granulePages, iovaOffset } from './iova-granule.ts';
 import { p2pdmaBusAddr, p2pdmaMapType } from './p2pdma.ts';
 import type { ScatterList } from './scatter-list.ts';
+
+/** Lengths in a scatter list are unsigned int. */
+const LENGTH_LIMIT = 2 ** 32;
 
 /** Padded length of a segment that is a bus address. */
 export const NOT_IN_IOVA: -1 = -1;
@@ -12,7 +15,8 @@ export const NOT_IN_IOVA: -1 = -1;
  * segment boundary. The gap is mapped as part of the segment before it, so that one unmap finds no hole. Bus-address
  * segments take no part.
  *
- * @returns bytes in all; negative: -EREMOTEIO for peer memory that the device cannot reach.
+ * @returns bytes in all; negative: -EREMOTEIO for peer memory that the device cannot reach, -EOVERFLOW for a length
+ *   that does not fit into the list's 32 bits.
  */
 export function layOut(dev: DmaDevice, sg: ScatterList): number {
   const boundary = dev.segmentBoundaryBytes;
@@ -27,10 +31,13 @@ export function layOut(dev: DmaDevice, sg: ScatterList): number {
     }
     const length = granulePages(dev, sg.lengthBytes[i]! + iovaOffset(dev, sg.physBytes[i]!)) * 4096;
     const gap = (boundary - (total % boundary)) % boundary;
-    if (previous >= 0 && gap !== 0 && gap < length - 1) {
+    // The kernel's length - 1 is unsigned: before a segment of length 0 every gap is padded.
+    if (previous >= 0 && gap !== 0 && (length === 0 || gap < length - 1)) {
       sg.paddedBytes[previous]! += gap;
+      if (sg.paddedBytes[previous]! >= LENGTH_LIMIT) return -EOVERFLOW;
       total += gap;
     }
+    if (length >= LENGTH_LIMIT) return -EOVERFLOW;
     sg.paddedBytes[i] = length;
     total += length;
     previous = i;

@@ -1,12 +1,19 @@
-import { Machine } from '@gpusvm/kernel';
+import { EINVAL, Machine } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import {
+  DMA_ATTR_CC_SHARED,
+  DMA_ATTR_MMIO,
   DMA_MAPPING_ERROR,
+  DmaDevice,
   DmaIovaState,
   dmaIovaTryAlloc,
+  dmaMapPage,
   dmaMapPhys,
+  dmaMapResource,
   dmaMapSg,
+  dmaUnmapPage,
   dmaUnmapPhys,
+  dmaUnmapSg,
   LinuxRbtree,
   ScatterList,
 } from '../src/index.ts';
@@ -39,6 +46,39 @@ describe.each<Backend>(['vtd', 'amdv1'])('%s', (backend) => {
     expect(g.warned()).toBe(0);
   });
 
+  test('a page is not mapped as MMIO, and CC_SHARED is refused on a translated device', () => {
+    const g = new Golden(backend);
+    expect(dmaMapPage(g.dev, g.pfn, 0, PAGE, 0, DMA_ATTR_MMIO)).toBe(DMA_MAPPING_ERROR);
+    expect(dmaMapPhys(g.dev, g.pfn * PAGE, PAGE, 0, DMA_ATTR_CC_SHARED)).toBe(DMA_MAPPING_ERROR);
+    expect(dmaMapResource(g.dev, g.pfn * PAGE, PAGE, 0, DMA_ATTR_CC_SHARED)).toBe(DMA_MAPPING_ERROR);
+    const addr = dmaMapPhys(g.dev, g.pfn * PAGE, PAGE, 0, 0);
+    expect(addr).toBe(0xfffff000);
+    dmaUnmapPhys(g.dev, addr, PAGE, 0, DMA_ATTR_CC_SHARED);
+    dmaUnmapPage(g.dev, addr, PAGE, 0, DMA_ATTR_MMIO);
+    expect([g.iovaToPhys(addr), g.warned()]).toEqual([g.pfn * PAGE, 0]);
+    const direct = new DmaDevice(g.machine, g.memory, { name: 'direct', iommu: 'none' });
+    expect(dmaMapPhys(direct, g.pfn * PAGE, PAGE, 0, DMA_ATTR_CC_SHARED)).toBe(g.pfn * PAGE);
+    expect(dmaMapPage(direct, g.pfn, 0, PAGE, 0, DMA_ATTR_MMIO)).toBe(DMA_MAPPING_ERROR);
+  });
+
+  test('a scatter segment of length 0 behind others is refused, as the first it hides the list from the unmap', () => {
+    const g = new Golden(backend);
+    const list = (...segments: [number, number][]): ScatterList => {
+      const sg = new ScatterList(segments.length);
+      for (const [offset, length] of segments) sg.push(g.pfn * PAGE + offset, length);
+      return sg;
+    };
+    expect(dmaMapSg(g.dev, list([0, PAGE], [PAGE, 0]), 0, 0)).toBe(-EINVAL);
+    const hidden = list([0, 0], [PAGE, PAGE]);
+    expect(dmaMapSg(g.dev, hidden, 0, 0)).toBe(2);
+    expect(Array.from(hidden.dmaLengthBytes)).toEqual([0, PAGE]);
+    dmaUnmapSg(g.dev, hidden, 0, 0);
+    expect([g.iovaToPhys(0xfffff000), g.warned()]).toEqual([(g.pfn + 1) * PAGE, 0]);
+    // With a page offset its granule counts, and it is a segment of its own.
+    const offset = list([0, PAGE], [0x1800, 0]);
+    expect([dmaMapSg(g.dev, offset, 0, 0), offset.dmaLengthBytes[1]]).toEqual([2, 0]);
+  });
+
   test('an unmap of length 0 unmaps nothing and gives the address back as one page', () => {
     const g = new Golden(backend);
     const addr = dmaMapPhys(g.dev, g.pfn * PAGE, PAGE, 0, 0);
@@ -46,6 +86,17 @@ describe.each<Backend>(['vtd', 'amdv1'])('%s', (backend) => {
     expect([g.warned(), g.iovaToPhys(addr)]).toEqual([0, g.pfn * PAGE]);
     expect(g.pages(1).addr).toBe(addr);
   });
+});
+
+test('sizes of 2^53 to 2^63 find no space and do not warn, from 2^63 on they warn once', () => {
+  const g = new Golden('vtd');
+  const state = new DmaIovaState();
+  const attempt = (size: number): [boolean, number] => [dmaIovaTryAlloc(g.dev, state, 0, size), g.warned()];
+  expect([0, 2 ** 53, 2 ** 62, 2 ** 63, 2 ** 63, 2 ** 64, 0].map(attempt)).toEqual(
+    [1, 0, 0, 1, 0, 0, 0].map((warnings) => [false, warnings]),
+  );
+  // The search below 4 GiB failed, so the preference for it is gone.
+  expect(g.pages(1).addr).toBe(0xfffffff000);
 });
 
 test('a page that was freed twice warns when the caches are emptied', () => {

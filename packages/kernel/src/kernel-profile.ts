@@ -26,6 +26,8 @@ export interface KernelProfile {
      * arch_sync_dma_flush), so that without one the device may read what memory held before.
      */
     readonly linkDefersCacheFlush: boolean;
+    /** DMA_ATTR_CC_SHARED is known (7.3). */
+    readonly ccShared: boolean;
   };
   readonly hmm: {
     /** Device-private PMD entries, MIGRATE_PFN_COMPOUND, MIGRATE_VMA_SELECT_COMPOUND (6.19, a30b48bf1b24). */
@@ -81,6 +83,7 @@ const LINUX_7_3: KernelProfile = {
     linkSizeZeroInvalid: true,
     requireCoherent: true,
     linkDefersCacheFlush: true,
+    ccShared: true,
   },
   hmm: {
     deviceThp: true,
@@ -105,6 +108,7 @@ const LINUX_7_2: KernelProfile = {
     ...LINUX_7_3.dma,
     destroyMode: 'queued-mapped-len',
     requireCoherent: false,
+    ccShared: false,
     linkDefersCacheFlush: false,
   },
   hmm: { ...LINUX_7_3.hmm, unlockedFault: false, twoPassNotifiers: false },

@@ -53,6 +53,8 @@ struct oracle_run {
 	/* Softirqs are off, so that no timer of the kernel runs between two calls. */
 	bool quiet;
 	long tables_at_start;
+	/* When not 0: the allocation of a table page that fails in the next map. */
+	unsigned int fail_nth;
 	unsigned int program;
 	const char *line;
 	struct oracle_state states[ORACLE_STATES];
@@ -79,6 +81,8 @@ extern const struct oracle_op oracle_report_ops[];
 void oracle_run_text(struct oracle_run *run, char *text);
 __printf(2, 3) void oracle_say(struct oracle_run *run, const char *format, ...);
 void oracle_set_quiet(struct oracle_run *run, bool quiet);
+void oracle_arm(struct oracle_run *run);
+void oracle_disarm(void);
 int oracle_reset(struct oracle_run *run, const char *type);
 
 /* main.c */

@@ -36,9 +36,26 @@ void oracle_set_quiet(struct oracle_run *run, bool quiet)
 	run->quiet = quiet;
 }
 
+/*
+ * As /proc/self/fail-nth does. Only around calls that allocate nothing but table pages: the allocators of smaller
+ * objects take pages of their own when it suits them.
+ */
+void oracle_arm(struct oracle_run *run)
+{
+	current->fail_nth = run->fail_nth;
+	run->fail_nth = 0;
+}
+
+void oracle_disarm(void)
+{
+	current->fail_nth = 0;
+}
+
 static void forget(struct oracle_run *run)
 {
 	unsigned int i;
+
+	run->fail_nth = 0;
 
 	for (i = 0; i < ORACLE_MAPPINGS; i++) {
 		oracle_free_coherent(run, &run->mappings[i]);

@@ -15,11 +15,15 @@ static struct iommu_domain *domain_of(struct oracle_run *run)
 static void op_iommu_map(struct oracle_run *run, const u64 *a, unsigned int n)
 {
 	struct iommu_domain *domain = domain_of(run);
+	int err;
 
 	if (!domain)
 		return;
 	oracle_note_range(run, a[0], a[2]);
-	oracle_say(run, "%d", iommu_map(domain, a[0], oracle_phys(run, a[1]), a[2], a[3], GFP_ATOMIC));
+	oracle_arm(run);
+	err = iommu_map(domain, a[0], oracle_phys(run, a[1]), a[2], a[3], GFP_ATOMIC);
+	oracle_disarm();
+	oracle_say(run, "%d", err);
 }
 
 static void op_iommu_unmap(struct oracle_run *run, const u64 *a, unsigned int n)

@@ -38,31 +38,40 @@ long oracle_table_pages(struct oracle_run *run)
 
 #define TEST_MEMORY (-1)
 #define ELSEWHERE (-2)
+#define NOBODY (-3)
+#define FOUR_GIB (1ULL << 32)
 
-/* Whose memory it is: the test memory, coherent memory of a slot (its number), or another. */
-static int owner_of(struct oracle_run *run, phys_addr_t phys)
+/*
+ * Whose memory a translation leads to: the test memory, the coherent memory of a slot (its number) at the place that its
+ * address says, an address that the program named, or nobody's: memory that was coherent once.
+ */
+static int owner_of(struct oracle_run *run, u64 iova, phys_addr_t phys)
 {
 	int i;
 
 	if (phys - run->memory < ORACLE_MEMORY)
 		return TEST_MEMORY;
+	if (phys >= FOUR_GIB)
+		return ELSEWHERE;
 	for (i = 0; i < ORACLE_MAPPINGS; i++) {
 		struct oracle_mapping *m = &run->mappings[i];
 
-		if (m->size && phys - m->phys < PAGE_ALIGN(m->size))
+		if (m->cpu && iova - m->addr < PAGE_ALIGN(m->size) && phys - m->phys == iova - m->addr)
 			return i;
 	}
-	return ELSEWHERE;
+	return NOBODY;
 }
 
-static void say_phys(struct oracle_run *run, phys_addr_t phys)
+static void say_phys(struct oracle_run *run, u64 iova, phys_addr_t phys)
 {
-	int owner = owner_of(run, phys);
+	int owner = owner_of(run, iova, phys);
 
 	if (owner == TEST_MEMORY)
 		oracle_say(run, "p%llx", phys - run->memory);
 	else if (owner == ELSEWHERE)
 		oracle_say(run, "%llx", phys);
+	else if (owner == NOBODY)
+		oracle_say(run, "x");
 	else
 		oracle_say(run, "c%x+%llx", owner, phys - run->mappings[owner].phys);
 }
@@ -75,7 +84,7 @@ void oracle_say_address(struct oracle_run *run, dma_addr_t addr)
 	if (domain && (domain->type & __IOMMU_DOMAIN_PAGING))
 		oracle_say(run, "%llx", addr);
 	else
-		say_phys(run, addr);
+		say_phys(run, addr, addr);
 }
 
 static phys_addr_t translate(struct oracle_run *run, u64 iova)
@@ -90,7 +99,7 @@ static void say_translation(struct oracle_run *run, u64 iova)
 	phys_addr_t phys = translate(run, iova);
 
 	if (phys)
-		say_phys(run, phys);
+		say_phys(run, iova, phys);
 	else
 		oracle_say(run, "none");
 }
@@ -119,11 +128,12 @@ static int by_first(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* A run of pages that translate to neighbours of one owner: where coherent memory lies is chance. */
+/* A run of pages that translate to neighbours of one owner, or to nobody's memory: where that lies is chance. */
 struct stretch {
 	u64 first;
 	u64 pages;
 	phys_addr_t phys;
+	int owner;
 	unsigned int shown;
 };
 
@@ -131,7 +141,7 @@ static void show_stretch(struct oracle_run *run, struct stretch *s)
 {
 	if (s->pages) {
 		oracle_say(run, "%s%llx+%llx:", s->shown++ ? " " : "", s->first << PAGE_SHIFT, s->pages);
-		say_phys(run, s->phys);
+		say_phys(run, s->first << PAGE_SHIFT, s->phys);
 	}
 	s->pages = 0;
 }
@@ -147,18 +157,16 @@ static void op_dump(struct oracle_run *run, const u64 *a, unsigned int n)
 	for (i = 0; i < run->range_count; i++) {
 		for (page = max(page, run->ranges[i].first); page <= run->ranges[i].last; page++) {
 			phys_addr_t phys = translate(run, page << PAGE_SHIFT);
+			int owner = owner_of(run, page << PAGE_SHIFT, phys);
+			bool follows = s.phys + (s.pages << PAGE_SHIFT) == phys || owner == NOBODY;
 
-			if (s.pages && s.first + s.pages == page && s.phys + (s.pages << PAGE_SHIFT) == phys &&
-			    owner_of(run, s.phys) == owner_of(run, phys)) {
+			if (phys && s.pages && s.first + s.pages == page && s.owner == owner && follows) {
 				s.pages++;
 				continue;
 			}
 			show_stretch(run, &s);
-			if (phys) {
-				s.first = page;
-				s.pages = 1;
-				s.phys = phys;
-			}
+			if (phys)
+				s = (struct stretch){ page, 1, phys, owner, s.shown };
 		}
 	}
 	show_stretch(run, &s);
@@ -203,7 +211,15 @@ static void op_wait(struct oracle_run *run, const u64 *a, unsigned int n)
 	oracle_say(run, "ok");
 }
 
+/* fail n: the n-th table page that the next link or iommu_map asks for is not to be had */
+static void op_fail(struct oracle_run *run, const u64 *a, unsigned int n)
+{
+	run->fail_nth = a[0];
+	oracle_say(run, "ok");
+}
+
 const struct oracle_op oracle_report_ops[] = {
+	{ "fail", 1, 1, op_fail },
 	{ "phys", 1, 1, op_phys },
 	{ "at", 2, 2, op_at },
 	{ "dump", 0, 0, op_dump },

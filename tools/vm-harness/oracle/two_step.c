@@ -23,11 +23,15 @@ static void op_alloc(struct oracle_run *run, const u64 *a, unsigned int n)
 static void op_link(struct oracle_run *run, const u64 *a, unsigned int n)
 {
 	struct oracle_state *state = state_of(run, a[0]);
+	int err;
 
 	if (!state)
 		return;
 	oracle_note_range(run, state->iova.addr + a[2], a[3] + PAGE_SIZE);
-	oracle_say(run, "%d", dma_iova_link(run->dev, &state->iova, oracle_phys(run, a[1]), a[2], a[3], a[4], a[5]));
+	oracle_arm(run);
+	err = dma_iova_link(run->dev, &state->iova, oracle_phys(run, a[1]), a[2], a[3], a[4], a[5]);
+	oracle_disarm();
+	oracle_say(run, "%d", err);
 }
 
 static void op_sync(struct oracle_run *run, const u64 *a, unsigned int n)

@@ -39,7 +39,7 @@ async function count(plain: readonly OracleProgram[]): Promise<Counted> {
   return {
     qemu: markers.map((own) => pick(qemu, own)),
     model: markers.map((own, i) => {
-      const { model } = interpret(programs[i]!, { backend: 'vtd', timersAtWait: true });
+      const { model } = interpret(programs[i]!, { backend: 'vtd' });
       return pick(modelInvalidations(model.invalidations), own);
     }),
   };

@@ -59,7 +59,7 @@ function unmapOp(unmap: UnmapCall): OracleOp {
     max: 4,
     call: (model, [number, size, dir, attrs]) => {
       const slot = model.mappings[number! % ORACLE_SLOTS]!;
-      if (dir! > LAST_DIRECTION || !slot.mapped || slot.isCoherentLive || slot.sg !== null) return 'skip';
+      if (dir! > LAST_DIRECTION || !slot.mapped || slot.coherent !== null || slot.sg !== null) return 'skip';
       unmap(model, slot.addr, size!, dir as DmaDataDirection, attrs!);
       return 'ok';
     },
@@ -101,16 +101,16 @@ function coherent(model: OracleModel, [number, size]: readonly number[]): string
   if (slot === null) return 'skip';
   const buffer = dmaAllocCoherent(model.dev, size!, DMA_ATTR_FORCE_CONTIGUOUS);
   if (buffer === null) return 'error';
-  Object.assign(slot, { mapped: true, addr: buffer.dmaAddrBytes, coherent: buffer, isCoherentLive: true });
+  Object.assign(slot, { mapped: true, addr: buffer.dmaAddrBytes, coherent: buffer });
   model.noteRange(buffer.dmaAddrBytes, size!);
   return model.nameAddress(buffer.dmaAddrBytes);
 }
 
 function freeCoherent(model: OracleModel, [number]: readonly number[]): string {
   const slot = model.mappings[number! % ORACLE_SLOTS]!;
-  if (!slot.isCoherentLive) return 'skip';
-  dmaFreeCoherent(model.dev, slot.coherent!);
-  slot.isCoherentLive = false;
+  if (slot.coherent === null) return 'skip';
+  dmaFreeCoherent(model.dev, slot.coherent);
+  slot.coherent = null;
   slot.mapped = false;
   return 'ok';
 }

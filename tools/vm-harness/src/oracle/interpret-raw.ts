@@ -1,9 +1,15 @@
-import { IotlbGather } from '@gpusvm/dma-iova';
+import { IOMMU_READ, IOMMU_WRITE, IotlbGather } from '@gpusvm/dma-iova';
+import { ENXIO } from '@gpusvm/kernel';
 import { MARKER_IOVA_BYTES } from '../trace/qemu-trace.ts';
 import { hex } from './oracle-model.ts';
 import type { OracleOp } from './oracle-op.ts';
 
-/** iommu_map, iommu_unmap and markers: raw.c of the module. Arguments are multiples of a page. */
+const RIGHTS = IOMMU_READ | IOMMU_WRITE;
+
+/**
+ * iommu_map, iommu_unmap and markers: raw.c of the module. The model's domain counts in pages; that no page size fits an
+ * unaligned map is said here. An unmap's arguments are multiples of a page.
+ */
 export const rawOps: Readonly<Record<string, OracleOp>> = {
   iommu_map: {
     min: 4,
@@ -12,7 +18,11 @@ export const rawOps: Readonly<Record<string, OracleOp>> = {
       const { domain } = model;
       if (domain === null) return 'skip';
       model.noteRange(iova!, size!);
-      const err = domain.mapRange(iova! / 4096, model.phys(phys!) / 4096, size! / 4096, prot!);
+      const isAligned = iova! % 4096 === 0 && phys! % 4096 === 0 && size! % 4096 === 0;
+      const fits = isAligned || (prot! & RIGHTS) === 0;
+      const err = model.withFailure(() =>
+        fits ? domain.mapRange(iova! / 4096, model.phys(phys!) / 4096, size! / 4096, prot!) : -ENXIO,
+      );
       if (err === 0) domain.syncMap(iova! / 4096, size! / 4096);
       return String(err);
     },

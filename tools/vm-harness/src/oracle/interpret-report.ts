@@ -5,7 +5,7 @@ import { ORACLE_SLOTS } from './program.ts';
 
 function translation(model: OracleModel, iova: number): string {
   const phys = model.translate(iova);
-  return phys === 0 ? 'none' : model.namePhys(phys);
+  return phys === 0 ? 'none' : model.namePhys(iova, phys);
 }
 
 /** Everything that still translates among the noted ranges, as runs `iova+pages:phys` of one owner. */
@@ -14,16 +14,19 @@ function dump(model: OracleModel): string {
   let first = 0;
   let pages = 0;
   let phys = 0;
+  let owner: ReturnType<OracleModel['ownerOf']> = 'nobody';
   const show = (): void => {
-    if (pages > 0) runs.push(`${hex(first * 4096)}+${hex(pages)}:${model.namePhys(phys)}`);
+    if (pages > 0) runs.push(`${hex(first * 4096)}+${hex(pages)}:${model.namePhys(first * 4096, phys)}`);
     pages = 0;
   };
   let page = 0;
   for (const [low, high] of model.ranges.sort((a, b) => a[0] - b[0])) {
     for (page = Math.max(page, low); page <= high; page++) {
       const found = model.translate(page * 4096);
-      const follows = pages > 0 && first + pages === page && phys + pages * 4096 === found;
-      if (follows && model.ownerOf(phys) === model.ownerOf(found)) {
+      const whose = model.ownerOf(page * 4096, found);
+      // Nobody's memory may lie anywhere.
+      const follows = phys + pages * 4096 === found || whose === 'nobody';
+      if (found !== 0 && pages > 0 && first + pages === page && whose === owner && follows) {
         pages++;
         continue;
       }
@@ -32,6 +35,7 @@ function dump(model: OracleModel): string {
         first = page;
         pages = 1;
         phys = found;
+        owner = whose;
       }
     }
   }
@@ -54,11 +58,7 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
     return slot.allocated ? translation(model, slot.state.addr + offset!) : 'skip';
   }),
   dump: op(0, dump),
-  tables: op(0, (model) => {
-    // A flush that is due has freed its tables by now; the model looks at its clock when it is called.
-    model.dev.poll();
-    return String(model.domain?.tables ?? 0);
-  }),
+  tables: op(0, (model) => String(model.domain?.tables ?? 0)),
   limits: op(0, ({ dev }) =>
     [dmaGetMergeBoundary(dev), dmaOptMappingSize(dev), dmaMaxMappingSize(dev), 0x10000, 0xffffffff]
       .map(hex)
@@ -69,13 +69,18 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
     const sizes = domain.leafOrders.reduce((bitmap, order) => bitmap + 2 ** (order + 12), 0);
     return `${hex(sizes)} 0-${hex((domain.apertureLastPage + 1) * 4096 - 1)}`;
   }),
+  fail: op(1, (model, [nth]) => {
+    model.failNth = nth!;
+    return 'ok';
+  }),
   mask: op(1, (model, [bits]) => {
     model.dev.dmaMaskBits = bits!;
     return '0';
   }),
   wait: op(0, (model) => {
     model.machine.clock.advance(WAIT_NS);
-    if (model.timersAtWait) model.dev.poll();
+    // The model looks at its clock when it is called; the kernel's timers run now.
+    model.dev.poll();
     return 'ok';
   }),
 };

@@ -42,7 +42,10 @@ export const twoStepOps: Readonly<Record<string, OracleOp>> = {
   link: onState(6, (model, state, [, phys, offset, size, dir, attrs]) => {
     model.noteRange(state.addr + offset!, size! + 4096);
     const direction = dir as DmaDataDirection;
-    return String(dmaIovaLink(model.dev, state, model.phys(phys!), offset!, size!, direction, attrs!));
+    const from = model.phys(phys!);
+    return String(
+      model.withFailure(() => dmaIovaLink(model.dev, state, from, offset!, size!, direction, attrs!)),
+    );
   }),
   sync: onState(3, (model, state, [, offset, size]) => String(dmaIovaSync(model.dev, state, offset!, size!))),
   unlink: onState(5, (model, state, [, offset, size, dir, attrs]) => {

@@ -22,8 +22,6 @@ export interface OracleModelOptions {
   readonly cachingMode?: boolean;
   /** The kernel was booted with iommu.forcedac=1; default false. */
   readonly forcedac?: boolean;
-  /** Timers run at the wait, and not with the next call: for programs whose calls are told apart; default false. */
-  readonly timersAtWait?: boolean;
 }
 
 /** A slot of the module's mappings. */
@@ -31,14 +29,14 @@ export interface MappingSlot {
   mapped: boolean;
   addr: number;
   sg: ScatterList | null;
-  /** Coherent memory, also after its end: an address in it keeps its name. */
+  /** Coherent memory, while it lives. */
   coherent: CoherentBuffer | null;
-  isCoherentLive: boolean;
 }
 
 /** First page of the test memory: aligned to its size, as in the guest. */
 const TEST_PFN = ORACLE_MEMORY_BYTES / 4096;
 const BLOCK_ORDER = 10;
+const FOUR_GIB = 2 ** 32;
 
 /** Windows of the q35 machine that the kernel reserves in every IOVA space (section 8, row 3). */
 const WINDOWS = [
@@ -62,10 +60,10 @@ export class OracleModel {
   /** Ranges of IOVA pages that a call may have mapped, `[first, last]`. */
   readonly ranges: [number, number][] = [];
   warnings = 0;
-  readonly timersAtWait: boolean;
+  /** When not 0: the allocation of a table that fails in the next map. */
+  failNth = 0;
 
   constructor(o: OracleModelOptions) {
-    this.timersAtWait = o.timersAtWait ?? false;
     this.machine = new Machine();
     this.memory = new TagMemory(this.machine, { pages: 32768 });
     for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
@@ -98,6 +96,16 @@ export class OracleModel {
     return value < ORACLE_MEMORY_BYTES ? TEST_PFN * 4096 + value : value;
   }
 
+  /** Run a map with the failure that `fail` has asked for. */
+  withFailure(map: () => number): number {
+    const { faultInjection } = this.machine;
+    faultInjection.failAnyNth(this.failNth);
+    this.failNth = 0;
+    const err = map();
+    faultInjection.failAnyNth(0);
+    return err;
+  }
+
   /** Remember what a call may have mapped, for the dump. */
   noteRange(firstByte: number, sizeBytes: number): void {
     this.ranges.push([
@@ -113,41 +121,46 @@ export class OracleModel {
     return pfn < 0 ? 0 : pfn * 4096 + (iovaBytes % 4096);
   }
 
-  /** Whose memory it is: `test` memory, coherent memory of a slot (its number), or `other`. */
-  ownerOf(phys: number): number | 'test' | 'other' {
+  /**
+   * Whose memory a translation leads to: the `test` memory, the coherent memory of a slot (its number) at the place
+   * that its address says, an address that the program `named`, or nobody's: memory that was coherent once.
+   */
+  ownerOf(iova: number, phys: number): number | 'test' | 'named' | 'nobody' {
     const offset = phys - TEST_PFN * 4096;
     if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return 'test';
+    if (phys >= FOUR_GIB) return 'named';
     const slot = this.mappings.findIndex(({ coherent }) => {
-      const inSlot = coherent === null ? -1 : phys - coherent.pfn(0) * 4096;
-      return inSlot >= 0 && inSlot < coherent!.pages * 4096;
+      const inSlot = coherent === null ? -1 : iova - coherent.dmaAddrBytes;
+      return inSlot >= 0 && inSlot < coherent!.pages * 4096 && phys - coherent!.pfn(0) * 4096 === inSlot;
     });
-    return slot < 0 ? 'other' : slot;
+    return slot < 0 ? 'nobody' : slot;
   }
 
-  /** A physical address as transcripts write it: where the test memory is differs between machines. */
-  namePhys(phys: number): string {
-    const owner = this.ownerOf(phys);
+  /** What an IOVA translates to, as transcripts write it: where memory is differs between machines. */
+  namePhys(iova: number, phys: number): string {
+    const owner = this.ownerOf(iova, phys);
     if (owner === 'test') return `p${hex(phys - TEST_PFN * 4096)}`;
-    if (owner === 'other') return hex(phys);
+    if (owner === 'named') return hex(phys);
+    if (owner === 'nobody') return 'x';
     return `c${hex(owner)}+${hex(phys - this.mappings[owner]!.coherent!.pfn(0) * 4096)}`;
   }
 
   /** A DMA address as transcripts write it. */
   nameAddress(addr: number): string {
-    return this.domain === null ? this.namePhys(addr) : hex(addr);
+    return this.domain === null ? this.namePhys(addr, addr) : hex(addr);
   }
 
   /** The slot for a new mapping, emptied; null while it holds coherent memory. */
   claim(number: number): MappingSlot | null {
     const index = number % ORACLE_SLOTS;
-    if (this.mappings[index]!.isCoherentLive) return null;
+    if (this.mappings[index]!.coherent !== null) return null;
     this.mappings[index] = emptySlot();
     return this.mappings[index];
   }
 }
 
 function emptySlot(): MappingSlot {
-  return { mapped: false, addr: 0, sg: null, coherent: null, isCoherentLive: false };
+  return { mapped: false, addr: 0, sg: null, coherent: null };
 }
 
 /** Hexadecimal without prefix, as everywhere in programs and transcripts. */

@@ -14,8 +14,8 @@ const PROBES: readonly (readonly [number, number])[] = [
 ];
 const PAGES: readonly number[] = [1, 1, 1, 2, 2, 3, 4, 5, 8, 8, 16, 17, 32, 33, 64, 100, 511, 512, 513, 1024];
 const DIRECTIONS: readonly number[] = [0, 0, 0, 1, 2];
-/** None, SKIP_CPU_SYNC, MMIO, REQUIRE_COHERENT. */
-const ATTRIBUTES: readonly number[] = [0, 0, 0, 0, 0, 0x20, 0x400, 0x1000];
+/** None, SKIP_CPU_SYNC, MMIO, REQUIRE_COHERENT, CC_SHARED, NO_WARN with WEAK_ORDERING. */
+const ATTRIBUTES: readonly number[] = [0, 0, 0, 0, 0, 0, 0x20, 0x400, 0x1000, 0x2000, 0x102];
 const MASKS: readonly number[] = [24, 28, 32, 36, 40, 48, 64];
 
 /** A reservation as the generator believes it to be: enough to aim most calls at something. */
@@ -113,6 +113,7 @@ class ProgramWriter {
     const wild = this.#random.oneIn(5);
     const dir = this.#random.oneIn(25) ? 3 : this.#random.pick(DIRECTIONS);
     const attrs = this.#random.pick(ATTRIBUTES);
+    if (this.#random.oneIn(12)) this.#emit('fail', 1 + this.#random.below(4));
     if (wild || aim.bytes === 0 || aim.bytes > ORACLE_MEMORY_BYTES) {
       const size = this.#size();
       this.#emit('link', slot, this.#phys(size), this.#offset(), size, dir, attrs);
@@ -166,14 +167,20 @@ class ProgramWriter {
     this.#lists[slot] = this.#random.oneIn(4);
     if (this.#lists[slot]) {
       const segments = Array.from({ length: 1 + this.#random.below(6) }, () => {
-        const bytes = Math.max(1, this.#size());
+        const bytes = this.#size();
         return [this.#phys(bytes), bytes];
       });
-      this.#emit('map_sg', slot, this.#random.pick(DIRECTIONS), 0, ...segments.flat());
+      this.#emit(
+        'map_sg',
+        slot,
+        this.#random.pick(DIRECTIONS),
+        this.#random.pick(ATTRIBUTES),
+        ...segments.flat(),
+      );
       return;
     }
     const call = this.#random.pick(['map_phys', 'map_phys', 'map_page', 'map_resource']);
-    const attrs = call === 'map_phys' ? this.#random.pick(ATTRIBUTES) : this.#random.pick([0, 0, 0x20]);
+    const attrs = this.#random.pick(ATTRIBUTES);
     this.#emit(call, slot, this.#phys(size), size, this.#random.pick(DIRECTIONS), attrs);
   }
 
@@ -185,13 +192,7 @@ class ProgramWriter {
     }
     const call = this.#random.pick(['unmap_phys', 'unmap_phys', 'unmap_page', 'unmap_resource']);
     const size = this.#random.oneIn(6) ? this.#size() : this.#mapped[slot]!;
-    this.#emit(
-      call,
-      slot,
-      size,
-      this.#random.pick(DIRECTIONS),
-      call === 'unmap_phys' ? this.#random.pick(ATTRIBUTES) : 0,
-    );
+    this.#emit(call, slot, size, this.#random.pick(DIRECTIONS), this.#random.pick(ATTRIBUTES));
   }
 
   #coherent(): void {
@@ -205,6 +206,7 @@ class ProgramWriter {
     const base = this.#random.pick([0x10000000, 0xffe00000, 0xfffff000, 0xffff8000]);
     const iova = base + this.#random.below(4) * PAGE;
     const bytes = this.#random.pick(PAGES) * PAGE;
+    if (this.#random.oneIn(6)) this.#emit('fail', 1 + this.#random.below(4));
     if (this.#random.oneIn(3)) this.#emit('iommu_unmap', iova, bytes);
     else
       this.#emit('iommu_map', iova, this.#phys(bytes) & ~(PAGE - 1), bytes, this.#random.pick([1, 2, 3, 7]));

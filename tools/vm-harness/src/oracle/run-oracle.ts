@@ -17,8 +17,15 @@ export interface OracleRun {
   readonly guest: GuestResult;
 }
 
-/** Write the programs, read the transcript: the descriptor is the session. */
-const COMMAND = 'exec 3<>/sys/kernel/debug/gpusvm_oracle/run && cat programs >&3 && cat <&3 >transcript';
+/**
+ * Let single pages fail to be allocated when a program asks for it, quietly; then write the programs and read the
+ * transcript: the descriptor is the session.
+ */
+const COMMAND = `
+echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+echo 0 >/sys/kernel/debug/fail_page_alloc/verbose
+exec 3<>/sys/kernel/debug/gpusvm_oracle/run && cat programs >&3 && cat <&3 >transcript
+`;
 
 /**
  * Run programs of DMA API calls on the kernel itself, all in one boot, each on a device that has just appeared.

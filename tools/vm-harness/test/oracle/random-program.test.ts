@@ -27,12 +27,13 @@ test('the programs reach every call, success and failure, and warnings', () => {
   );
   const calls = new Set(lines.map((line) => line.split(' ')[0]));
   const expected =
-    'alloc at coherent destroy dump free free_coherent iommu_map iommu_unmap link map_page map_phys map_resource ' +
+    'alloc at coherent destroy dump fail free free_coherent iommu_map iommu_unmap link map_page map_phys map_resource ' +
     'map_sg state sync tables unlink unmap_page unmap_phys unmap_resource unmap_sg wait';
   expect([...calls].toSorted((a, b) => (a! < b! ? -1 : 1)).join(' ')).toBe(expected);
   for (const outcome of [
     'link .* = 0',
     'link .* = -98',
+    'link .* = -12',
     'link .* = -22 !1',
     'link .* = -6',
     'unlink .* = ok !1',
