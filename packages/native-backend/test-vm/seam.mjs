@@ -1,0 +1,16 @@
+// The contract suites of the seam on the real kernel, in a guest: the IOMMU domain of the DMA layer over an IOAS, and,
+// where the device can DMA, migration to the NVMe namespace and back with every mapping strategy.
+//   node seam.mjs vtd|amd|mock
+import { nvmeMemoryContract, seamContract } from '../dist/contract/index.js';
+import { linuxSys } from '../dist/index.js';
+import { report } from './report.mjs';
+
+const [driver] = process.argv.slice(2);
+const found = linuxSys();
+if (!found.available) throw new Error(found.message);
+const makeSys = () => found.sys;
+report(
+  driver === 'mock'
+    ? seamContract(makeSys, 'mock')
+    : [...seamContract(makeSys, 'nvme'), ...nvmeMemoryContract(makeSys)],
+);
