@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { faultContract, memlockContract } from '../dist/contract/index.js';
-import { bindToVfio, findPci, linuxSys, NVME_DEVICE, NVME_VENDOR } from '../dist/index.js';
+import { bindToVfio, findPci, Iommufd, linuxSys, NVME_DEVICE, NVME_VENDOR } from '../dist/index.js';
 import { report } from './report.mjs';
 
 const USER = 1000;
@@ -55,6 +55,20 @@ report([
       if (rootErrors.has(name)) throw rootErrors.get(name);
     },
   })),
+  {
+    name: 'accounting by process needs CAP_SYS_RESOURCE',
+    run: () => {
+      const iommufd = Iommufd.open(sys);
+      let code = '';
+      try {
+        iommufd.accountsByProcess = true;
+      } catch (error) {
+        code = error.code;
+      }
+      iommufd[Symbol.dispose]();
+      if (code !== 'EPERM') throw new Error(`got '${code}', expected 'EPERM'`);
+    },
+  },
   // They need the whole limit: what a killed process had pinned must be free again.
   ...memlockContract(makeSys, LIMIT),
 ]);

@@ -24,6 +24,10 @@ export function faultContract(makeSys: () => Sys): readonly ContractCheck[] {
       run: () => inWorld(makeSys(), 'nvme', memoryGoes),
     },
     {
+      name: 'a transfer into 16 pages of which one is not mapped writes the other 15',
+      run: () => inWorld(makeSys(), 'nvme', holeInTransfer),
+    },
+    {
       name: 'a device that is reset starts again, and reaches what was mapped before',
       run: () => inWorld(makeSys(), 'nvme', deviceReset),
     },
@@ -75,6 +79,29 @@ function memoryGoes(world: NativeWorld): void {
   same(digest(nvme.read(BigInt(IOVA), 4 * PAGE)), digest(pattern(4 * PAGE, 5)), 'what the device reads');
   same(world.ioas.unmap(IOVA, 4 * PAGE), 4 * PAGE, 'bytes unmapped');
   same(digest(nvme.read(BigInt(IOVA), PAGE)), '-', 'what the device reads afterwards');
+}
+
+function holeInTransfer(world: NativeWorld): void {
+  const { sys, ioas } = world;
+  const nvme = new Nvme(world.device!, world.window());
+  const zeroes = memoryOf(sys, 16 * PAGE);
+  ioas.map({ memory: zeroes, iova: 2 * IOVA });
+  nvme.read(BigInt(2 * IOVA), 16 * PAGE);
+  const memory = memoryOf(sys, 16 * PAGE);
+  memory.bytes.fill(0xee);
+  for (const [first, pages] of [
+    [0, 4],
+    [5, 11],
+  ] as const) {
+    const part = { memory, offsetBytes: first * PAGE, lengthBytes: pages * PAGE };
+    ioas.map({ ...part, iova: IOVA + first * PAGE });
+  }
+  const iovas = Array.from({ length: 16 }, (_, i) => BigInt(IOVA + i * PAGE));
+  nvme.transfer(false, 0, iovas, 16 * PAGE);
+  const written = iovas.map((_, i) => (memory.bytes[i * PAGE + 9] === 0xee ? '-' : 'w'));
+  same(written.join(''), 'wwww-wwwwwwwwwww', 'pages that were written');
+  memory.unmap();
+  zeroes.unmap();
 }
 
 function deviceReset(world: NativeWorld): void {

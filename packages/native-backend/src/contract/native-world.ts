@@ -26,7 +26,8 @@ export class NativeWorld implements Disposable {
   readonly arena: PinnedArena;
   /** Null for the mock. */
   readonly device: VfioDevice | null;
-  readonly #mockId: number;
+  /** Ids of the mock device's objects; -1 without it. */
+  readonly mock: { readonly stdevId: number; readonly hwptId: number; readonly deviceId: number };
   #window: SysMemory | null = null;
 
   constructor(sys: Sys, kind: RigDevice, pages: number) {
@@ -36,7 +37,8 @@ export class NativeWorld implements Disposable {
     this.ioas = this.iommufd.allocIoas();
     this.device = kind === 'mock' ? null : open(this.iommufd, kind);
     this.device?.attach(this.ioas);
-    this.#mockId = kind === 'mock' ? attachMock(this.iommufd, this.ioas) : -1;
+    this.mock =
+      kind === 'mock' ? attachMock(this.iommufd, this.ioas) : { stdevId: -1, hwptId: -1, deviceId: -1 };
   }
 
   /** Memory for the rings and data of an engine, mapped once. */
@@ -50,7 +52,7 @@ export class NativeWorld implements Disposable {
 
   [Symbol.dispose](): void {
     // The selftest's device is no VfioDevice: it has to go before its address space.
-    if (this.#mockId >= 0) this.iommufd.destroyObject(this.#mockId);
+    if (this.mock.stdevId >= 0) this.iommufd.destroyObject(this.mock.stdevId);
     this.iommufd[Symbol.dispose]();
     this.arena[Symbol.dispose]();
     this.#window?.unmap();
@@ -65,9 +67,9 @@ function open(iommufd: Iommufd, kind: 'edu' | 'nvme'): VfioDevice {
   return VfioDevice.open(iommufd, bdf);
 }
 
-function attachMock(iommufd: Iommufd, ioas: Ioas): number {
+function attachMock(iommufd: Iommufd, ioas: Ioas): NativeWorld['mock'] {
   const values = { op: IOMMU_TEST_OP_MOCK_DOMAIN, id: ioas.id };
   const { result, out } = invoke(iommufd.sys, iommufd.fd, TEST_MOCK_DOMAIN, values);
   check(TEST_MOCK_DOMAIN.name, result, values);
-  return out.out_stdev_id;
+  return { stdevId: out.out_stdev_id, hwptId: out.out_hwpt_id, deviceId: out.out_idev_id };
 }
