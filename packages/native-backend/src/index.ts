@@ -1,5 +1,6 @@
 export type { AddonUnavailable } from './addon.ts';
 export { resultName } from './errno.ts';
+export { allocWindow } from './alloc-window.ts';
 export { bindToVfio } from './bind-to-vfio.ts';
 export type { DmaEngine, EngineWindow } from './devices/dma-engine.ts';
 export { Edu, EDU_DEVICE, EDU_VENDOR } from './devices/edu.ts';

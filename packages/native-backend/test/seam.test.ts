@@ -11,11 +11,11 @@ import {
   IotlbGather,
   NO_TAG,
 } from '@gpusvm/dma-iova';
-import { iommuDomainContract, physicalMemoryContract } from '@gpusvm/dma-iova/contract';
+import { physicalMemoryContract } from '@gpusvm/dma-iova/contract';
 import { EEXIST, ENOMEM } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
-import { IOMMUFD_DOMAIN_RULES } from '../src/contract/domain-rules.ts';
-import { IOMMUFD_CAPABILITIES, IommufdDomain } from '../src/iommufd-domain.ts';
+import { seamContract } from '../src/contract/seam-contract.ts';
+import { IommufdDomain } from '../src/iommufd-domain.ts';
 import { nativeDmaDevice } from '../src/native-dma-device.ts';
 import { PinnedArena } from '../src/pinned-arena.ts';
 import { SimSys } from '../src/sim/sim-sys.ts';
@@ -39,19 +39,10 @@ describe('PinnedArena', () => {
 });
 
 describe.each(['vtd', 'amd', 'mock'] as const)('IommufdDomain over %s', (driver) => {
-  const make = (): Parameters<typeof iommuDomainContract>[0] extends () => infer T ? T : never => {
-    const t = attached({ driver });
-    const domain = new IommufdDomain(t.machine, { name: 'device', ioas: t.ioas, arena: t.arena });
-    return {
-      machine: t.machine,
-      domain,
-      format: IOMMUFD_DOMAIN_RULES,
-      basePage: driver === 'mock' ? 0x4000 : 2 ** 20,
-      memoryPages: 8192,
-    };
-  };
-
-  test.each(iommuDomainContract(make, IOMMUFD_CAPABILITIES))('$name', ({ run }) => expect(run).not.toThrow());
+  const device = driver === 'mock' ? 'mock' : 'edu';
+  test.each(seamContract(() => new SimSys({ driver }), device))('$name', ({ run }) =>
+    expect(run).not.toThrow(),
+  );
 });
 
 describe('the DMA API on an IOAS', () => {

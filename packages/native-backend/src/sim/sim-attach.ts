@@ -73,7 +73,8 @@ export function destroyHwpt(hwpt: SimHwptObject): void {
 }
 
 function newHwpt(ctx: SimContext, parent: SimIoasObject, flags: SimHwptFlags): SimHwptObject {
-  const { driver } = ctx.host;
+  const { driver, kernel } = ctx.host;
+  const byCpuPage = kernel.dirtyByCpuPage && driver.ioPageBytes < 4096n;
   return {
     kind: 'hwpt',
     id: ctx.objects.nextId(),
@@ -86,6 +87,7 @@ function newHwpt(ctx: SimContext, parent: SimIoasObject, flags: SimHwptFlags): S
     dirtyCapable: flags.dirty,
     fault: flags.fault,
     dirtyTracking: false,
+    dirtyBytes: byCpuPage ? 4096n : driver.ioPageBytes,
     dirty: new Set(),
   };
 }

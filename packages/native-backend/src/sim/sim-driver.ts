@@ -85,11 +85,18 @@ export const SIM_MOCK: SimDriver = {
 /** In what the kernel itself differs by version. */
 export interface SimKernel {
   readonly name: '6.12' | '7.3';
+  /** A page table over an IOAS may have a fault queue; 6.12 gives that flag to the driver, which refuses it. */
+  readonly pagingFaultQueues: boolean;
+  /**
+   * Writes are recorded by entry of at least a CPU page (the mock's generic page table of 7.3), or by IO page. Larger
+   * entries, which contiguous memory gets, are not modelled: with huge pages switched off there are none.
+   */
+  readonly dirtyByCpuPage: boolean;
   /** GET_DIRTY_BITMAP refuses length 0 by itself; 6.12 computes with the wrapped end. */
   readonly dirtyChecksLength: boolean;
 }
 
 export const SIM_KERNELS: { readonly '6.12': SimKernel; readonly '7.3': SimKernel } = {
-  '6.12': { name: '6.12', dirtyChecksLength: false },
-  '7.3': { name: '7.3', dirtyChecksLength: true },
+  '6.12': { name: '6.12', dirtyChecksLength: false, pagingFaultQueues: false, dirtyByCpuPage: false },
+  '7.3': { name: '7.3', dirtyChecksLength: true, pagingFaultQueues: true, dirtyByCpuPage: true },
 };

@@ -209,7 +209,7 @@ function dirty(ctx: SimContext, f: SimFields): Errno {
   for (let i = 0; i < count; i++) {
     if ((bitmap[i >> 3]! & (1 << (i & 7))) === 0) continue;
     const at = iova + BigInt(i) * page;
-    if (hwpt.parent.ioas.areaAt(at) !== null) hwpt.dirty.add(at / hwpt.ioPageBytes);
+    if (hwpt.parent.ioas.areaAt(at) !== null) hwpt.dirty.add(at / hwpt.dirtyBytes);
     marked++;
   }
   f['out_nr_dirty'] = marked;

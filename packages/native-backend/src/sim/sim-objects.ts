@@ -34,7 +34,9 @@ export interface SimHwptObject extends SimObject {
   readonly dirtyCapable: boolean;
   readonly fault: SimFaultObject | null;
   dirtyTracking: boolean;
-  /** IO pages written by a device, by page number. */
+  /** Granule in which writes are recorded. */
+  readonly dirtyBytes: bigint;
+  /** Granules written by a device, by number. */
   readonly dirty: Set<bigint>;
 }
 
