@@ -151,11 +151,11 @@ export function* copyOnWrite(
   unshare: boolean = false,
 ): Task<number> {
   if (node.huge !== 0) return yield* copyOnWritePmd(mm, vma, page, node);
-  if (mm.notifiers === null) return copyPage(mm, node, page & 511, unshare);
+  if (mm.notifiers === null) return copyPage(mm, vma, node, page & 511, unshare);
   const range = mmuNotifierRange('CLEAR', page, page + 1);
   yield* mmuNotifierInvalidateRangeStart(mm, range);
   const now = mm.pageTable.nodeOf(page);
-  const code = now === null || now.huge !== 0 ? 0 : copyPage(mm, now, page & 511, unshare);
+  const code = now === null || now.huge !== 0 ? 0 : copyPage(mm, vma, now, page & 511, unshare);
   yield* mmuNotifierInvalidateRangeEnd(mm, range);
   return code;
 }
@@ -214,7 +214,7 @@ function* copyHugetlb(mm: Mm, vma: Vma, node: PmdNode): Task<number> {
  *
  * @returns 0, also when the entry has changed meanwhile, or VM_FAULT_OOM.
  */
-function copyPage(mm: Mm, node: PmdNode, slot: number, unshare: boolean): number {
+function copyPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, unshare: boolean): number {
   const bits = node.bits[slot]!;
   const kind = bits & PTE_KIND;
   if ((kind !== PTE_PRESENT && kind !== PTE_ZERO) || (bits & PTE_WRITE) !== 0) return 0;
@@ -225,6 +225,7 @@ function copyPage(mm: Mm, node: PmdNode, slot: number, unshare: boolean): number
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
+  vma.anonVma = true;
   node.pfn[slot] = pfn;
   node.bits[slot] = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (unshare ? 0 : PTE_WRITE);
   if (kind === PTE_PRESENT) {

@@ -73,3 +73,5 @@ export { tryToMigrate } from './unmap-folio.ts';
 export { Userfaultfd } from './userfaultfd.ts';
 export { VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';
 export { Vma, type VmaOptions } from './vma.ts';
+export { truncate } from './truncate.ts';
+export { clearRefs, msync } from './write-protect.ts';
