@@ -18,27 +18,27 @@ import type { MirrorDevice } from './mirror-device.ts';
  */
 export interface MirrorOps {
   /** Begin the read side. */
-  readBegin(dev: MirrorDevice): Task<number>;
+  readBegin: (dev: MirrorDevice) => Task<number>;
   /** Fault the pages of the range, under the mmap lock. */
-  walk(dev: MirrorDevice, range: HmmRange): Task<Errno>;
+  walk: (dev: MirrorDevice, range: HmmRange) => Task<Errno>;
   /** Under the user lock: whether the range has changed since the read side began. */
-  isStale(dev: MirrorDevice, range: HmmRange): boolean;
+  isStale: (dev: MirrorDevice, range: HmmRange) => boolean;
   /** Whether a result may be mapped for writing. */
-  mayWrite(dev: MirrorDevice, range: HmmRange, slot: number): boolean;
+  mayWrite: (dev: MirrorDevice, range: HmmRange, slot: number) => boolean;
   /** Whether an invalidation is the driver's own and concerns nothing that the device maps. */
-  isOwn(dev: MirrorDevice, range: MmuNotifierRange): boolean;
+  isOwn: (dev: MirrorDevice, range: MmuNotifierRange) => boolean;
   /** Note the invalidation, under the user lock. */
-  setSeq(dev: MirrorDevice, curSeq: number): void;
+  setSeq: (dev: MirrorDevice, curSeq: number) => void;
   /** Take the entries of `[startPage, endPage)` out of the device's page table, under the user lock. */
-  zap(dev: MirrorDevice, startPage: number, endPage: number): void;
+  zap: (dev: MirrorDevice, startPage: number, endPage: number) => void;
   /** Wait for accesses under way in the range. */
-  quiesce(dev: MirrorDevice, startPage: number, endPage: number): Task<void>;
+  quiesce: (dev: MirrorDevice, startPage: number, endPage: number) => Task<void>;
   /** Move or clear the contents of one page; complete on return. */
-  copy(dev: MirrorDevice, from: Pfn, to: Pfn): Task<void>;
+  copy: (dev: MirrorDevice, from: Pfn, to: Pfn) => Task<void>;
   /** What a migration for a CPU fault says is the fault's own folio. */
-  faultFolio(vmf: VmFault): Pfn;
-  commit(args: MigrateVma): Task<void>;
-  finalize(args: MigrateVma): Task<void>;
+  faultFolio: (vmf: VmFault) => Pfn;
+  commit: (args: MigrateVma) => Task<void>;
+  finalize: (args: MigrateVma) => Task<void>;
 }
 
 /** Correct steps. */
