@@ -11,6 +11,11 @@ const NAMES = [
   'notifierStart',
   'notifierCallback',
   'retry',
+  'swapOut',
+  'swapIn',
+  'collapse',
+  'exclusiveRevoke',
+  'unshare',
 ] as const;
 
 /** Names of the counter group `hmm`. */
@@ -36,6 +41,17 @@ export const NOTIFIER_START = 7;
 export const NOTIFIER_CALLBACK = 8;
 /** -EBUSY results of `hmmRangeFault`. */
 export const RETRY = 9;
+
+/** Pages written to swap and freed. */
+export const SWAP_OUT = 10;
+/** Pages read from swap. */
+export const SWAP_IN = 11;
+/** PMD-sized folios made of single pages by MADV_COLLAPSE or khugepaged. */
+export const COLLAPSE = 12;
+/** Device-exclusive entries that a CPU fault made present again. */
+export const EXCLUSIVE_REVOKE = 13;
+/** Shared pages copied for a pin that only reads. */
+export const UNSHARE = 14;
 
 /** The machine's counter group `hmm`; indexes are the constants of this module. */
 export function hmmCounters(machine: Machine): CounterGroup<HmmCounterName> {

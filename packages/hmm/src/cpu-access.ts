@@ -2,7 +2,7 @@ import { EFAULT, ENOMEM, type Errno, type Task } from '@gpusvm/kernel';
 import { CPU_FAULT } from './counters.ts';
 import { handleMmFault } from './cpu-fault.ts';
 import type { Mm } from './mm.ts';
-import { VM_FAULT_OOM } from './vm-fault.ts';
+import { VM_FAULT_OOM, VM_FAULT_RETRY } from './vm-fault.ts';
 
 /**
  * A CPU load. Sleeps only when it faults.
@@ -40,11 +40,11 @@ function* cpuFault(mm: Mm, page: number, write: boolean): Task<Errno> {
   let code = -1;
   try {
     const vma = mm.vmas.lookup(page);
-    if (vma !== null) code = yield* handleMmFault(mm, vma, page, write);
+    if (vma !== null) code = yield* handleMmFault(mm, vma, page, write, true);
   } finally {
-    mm.mmapLock.upRead();
+    if (code !== VM_FAULT_RETRY) mm.mmapLock.upRead();
   }
   if (mm.faultTrace.enabled) mm.faultTrace.emit({ mm: mm.name, page, write, code });
-  if (code === 0) return 0;
+  if (code === 0 || code === VM_FAULT_RETRY) return 0;
   return code === VM_FAULT_OOM ? -ENOMEM : -EFAULT;
 }

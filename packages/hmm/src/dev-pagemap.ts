@@ -1,6 +1,5 @@
 import { HPAGE_PMD_NR, type Pfn, type Task } from '@gpusvm/kernel';
-import { NotImplemented } from '@gpusvm/kernel';
-import { FOLIO_DEVICE, FOLIO_HEAD, FOLIO_LOCKED } from './folio-flags.ts';
+import { FOLIO_COHERENT, FOLIO_DEVICE, FOLIO_HEAD, FOLIO_LOCKED } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import type { Mm } from './mm.ts';
 import type { Vma } from './vma.ts';
@@ -20,11 +19,11 @@ export interface VmFault {
 /** Operations of a device memory provider (struct dev_pagemap_ops). */
 export interface DevPagemapOps {
   /**
-   * Bring the page that the CPU touched back to RAM. Called with the mmap lock held for reading; may sleep.
+   * Bring the page that the CPU touched back to RAM; private memory needs it. Called with the mmap lock held for reading; may sleep.
    *
    * @returns 0 (the CPU tries again), or VM_FAULT_SIGBUS / VM_FAULT_OOM, which kills the process.
    */
-  migrateToRam(vmf: VmFault): Task<number>;
+  migrateToRam?(vmf: VmFault): Task<number>;
   /** The last reference was put. Must not sleep. */
   folioFree(headPfn: Pfn): void;
   /**
@@ -36,7 +35,7 @@ export interface DevPagemapOps {
 
 /** How a provider is made. */
 export interface DevPagemapOptions {
-  /** `coherent` memory, which the CPU reaches, is not implemented. */
+  /** `private` memory only the device reaches; `coherent` memory the CPU maps like RAM. */
   readonly type: 'private' | 'coherent';
   /** Token compared by `hmmRangeFault` and `migrateVmaSetup`. */
   readonly owner: object;
@@ -46,7 +45,8 @@ export interface DevPagemapOptions {
 
 /**
  * A window of device memory with page structures (struct dev_pagemap, mm/memremap.c). The window's pfns follow
- * RAM and have no content: what is in the pages is the driver's business.
+ * RAM. Private memory has no content here: what is in the pages is the driver's business. Coherent memory has content
+ * tags as RAM has, read and written through `FolioTable.readTag` and `writeTag`.
  */
 export class DevPagemap {
   readonly type: 'private' | 'coherent';
@@ -59,19 +59,23 @@ export class DevPagemap {
   #removed = false;
   readonly #folios: FolioTable;
   readonly #data: (object | null)[];
+  readonly #tags: Float64Array;
 
   /** memremap_pages: append the window. Cost: grows the folio table once. */
   constructor(folios: FolioTable, options: DevPagemapOptions) {
     const { type, owner, pages, ops } = options;
-    if (type === 'coherent') throw new NotImplemented('device-coherent memory');
     if (!Number.isInteger(pages) || pages < 1)
       throw new RangeError(`a device window needs pages, got ${pages}`);
+    if (type === 'private' && ops.migrateToRam === undefined) {
+      throw new TypeError('device-private memory needs the operation migrateToRam');
+    }
     this.type = type;
     this.owner = owner;
     this.ops = ops;
     this.pages = pages;
     this.#folios = folios;
     this.#data = Array<object | null>(pages).fill(null);
+    this.#tags = new Float64Array(type === 'coherent' ? pages : 0);
     this.basePfn = folios.appendWindow(this, pages);
   }
 
@@ -106,6 +110,16 @@ export class DevPagemap {
   /** @internal */
   setDataAt(pfn: Pfn, data: object | null): void {
     this.#data[pfn - this.basePfn] = data;
+  }
+
+  /** @internal content tag of a page of coherent memory. */
+  readTag(pfn: Pfn): number {
+    return this.#tags[pfn - this.basePfn]!;
+  }
+
+  /** @internal */
+  writeTag(pfn: Pfn, tag: number): void {
+    this.#tags[pfn - this.basePfn] = tag;
   }
 
   /** @internal free_zone_device_folio: the last reference of a folio was put. */
@@ -147,7 +161,8 @@ export function zoneDevicePageInit(
       throw new RangeError(`device page ${pfn + i} is in use`);
     }
   }
-  folios.prep(pfn, order, FOLIO_HEAD | FOLIO_DEVICE | FOLIO_LOCKED, 1);
+  const coherent = pagemap.type === 'coherent' ? FOLIO_COHERENT : 0;
+  folios.prep(pfn, order, FOLIO_HEAD | FOLIO_DEVICE | FOLIO_LOCKED | coherent, 1);
   pagemap.setDataAt(pfn, zdd);
   pagemap.liveReferences += pages;
 }

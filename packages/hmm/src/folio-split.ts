@@ -1,5 +1,12 @@
 import { EAGAIN, EBUSY, type Errno, type Pfn, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
-import { FOLIO_ANON, FOLIO_CACHED, FOLIO_DEVICE, FOLIO_PINNED, FOLIO_WAITERS } from './folio-flags.ts';
+import {
+  FOLIO_ANON,
+  FOLIO_CACHED,
+  FOLIO_DEVICE,
+  FOLIO_PINNED,
+  FOLIO_SWAPCACHE,
+  FOLIO_WAITERS,
+} from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import { removeMigrationEntries } from './migration-entry.ts';
 import { tryToMigrate } from './unmap-folio.ts';
@@ -14,7 +21,7 @@ const SPLIT: SchedPoint = schedPoint('split_folio');
  * The caller holds the folio lock and one reference; on success both are the head page's, and the other pages live
  * by their mappings. Asks the fault site `hmm.split_folio`.
  *
- * @returns 0; -EBUSY for a page-cache folio or an injected failure; -EAGAIN when somebody else has a reference.
+ * @returns 0; -EBUSY for a page-cache folio, one whose swap slots are in use, or an injected failure; -EAGAIN when somebody else has a reference.
  */
 export function* splitFolio(folios: FolioTable, head: Pfn): Task<Errno> {
   const order = folios.order(head);
@@ -27,6 +34,8 @@ function* split(folios: FolioTable, head: Pfn): Task<Errno> {
   const pages = 2 ** folios.order(head);
   if (folios.machine.scheduler.preemptive) yield SPLIT;
   if (folios.splitSite.shouldFail() || (folios.flags[head]! & FOLIO_CACHED) !== 0) return -EBUSY;
+  // A cached large folio would take its slots apart; without them it is split like any other.
+  if ((folios.flags[head]! & FOLIO_SWAPCACHE) !== 0 && !folios.swap.freeCache(head)) return -EBUSY;
   if (folios.refs[head]! - folios.maps[head]! !== 1) return -EAGAIN;
   yield* tryToMigrate(folios, head, true);
   if (folios.refs[head] !== 1 || folios.maps[head] !== 0) {
@@ -66,7 +75,8 @@ function divide(folios: FolioTable, head: Pfn, pages: number): void {
   folios.orders.fill(0, head, head + pages);
   folios.flags.fill(flags, head + 1, head + pages);
   folios.refs.fill(1, head + 1, head + pages);
-  const ops = folios.pagemapOf(head)?.ops;
+  const pagemap = folios.pagemapOf(head);
+  const ops = pagemap?.type === 'private' ? pagemap.ops : undefined;
   if (ops?.folioSplit === undefined) return;
   for (let i = 1; i < pages; i++) ops.folioSplit(head, head + i);
   ops.folioSplit(head, null);

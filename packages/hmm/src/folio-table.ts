@@ -6,45 +6,60 @@ import {
   alignUp,
   type Machine,
   type Pfn,
-  type Task,
   type Tracepoint,
-  WaitQueue,
 } from '@gpusvm/kernel';
 import { type HmmCounterName, hmmCounters } from './counters.ts';
 import type { DevPagemap } from './dev-pagemap.ts';
+import { FolioArrays } from './folio-arrays.ts';
 import {
   FOLIO_ANON,
   FOLIO_CACHED,
   FOLIO_DEVICE,
   FOLIO_HEAD,
+  FOLIO_HWPOISON,
+  FOLIO_ISOLATED,
   FOLIO_LOCKED,
-  FOLIO_PINNED,
-  FOLIO_WAITERS,
+  FOLIO_SWAPCACHE,
 } from './folio-flags.ts';
 import { liveFolios } from './folio-ledger.ts';
-import { grown32, grown8 } from './grown-array.ts';
 import type { Mm } from './mm.ts';
 import { MmRegistry } from './mm-registry.ts';
 import { PageCache } from './page-cache.ts';
 import { PageGather } from './page-gather.ts';
-import { traceFolioLock } from './protocol-tracepoints.ts';
 import { Rmap } from './rmap.ts';
-import { FOLIO_SPLIT, type FolioSplitEvent } from './tracepoints.ts';
+import { Swap } from './swap.ts';
+import {
+  FOLIO_SPLIT,
+  type FolioSplitEvent,
+  type InvalidateEvent,
+  MIGRATE,
+  type MigrateEvent,
+  MMU_INVALIDATE,
+} from './tracepoints.ts';
 import { ZeroPages } from './zero-pages.ts';
 
 const NO_PFN = -1;
+const NOT_WHEN_FREED = FOLIO_LOCKED | FOLIO_CACHED | FOLIO_SWAPCACHE | FOLIO_ISOLATED;
+
+/** References of a folio by holder. */
+export interface FolioReferences {
+  /** Page-table entries. */
+  readonly entries: number;
+  /** GUP pins. */
+  readonly pins: number;
+  readonly pageCache: number;
+  readonly swapCache: number;
+  /** Taken off the LRU. */
+  readonly isolation: number;
+  /** Everything else: a migration, a fault, a driver. */
+  readonly other: number;
+}
 
 /**
- * struct page and struct folio of the whole machine (mm_types.h), as a structure of arrays over pfn: RAM first,
- * windows of device memory appended behind. 20 bytes a page.
- *
- * A folio is a naturally aligned block of 2^order pages, so the head of a page follows from its order. Flags,
- * reference count, map count and the reverse mapping live at the head. The map count is the number of page-table
- * entries of any size that map the folio or a part of it (folio_mapcount), and every one of them owns one
- * reference; a free page has reference count 0.
+ * struct page and struct folio of the whole machine (mm_types.h), and what belongs to pages as such: the reverse
+ * mapping, page caches, swap, providers of device memory. RAM comes first, windows of device memory follow.
  */
-export class FolioTable {
-  readonly machine: Machine;
+export class FolioTable extends FolioArrays {
   readonly memory: PhysicalMemory;
   readonly counters: CounterGroup<HmmCounterName>;
   /** Address spaces by id, for the reverse mapping. */
@@ -52,19 +67,17 @@ export class FolioTable {
   readonly rmap: Rmap;
   readonly pageCache: PageCache;
   readonly zeroPages: ZeroPages;
+  /** Swap space; has no room until `swap.on(pages)`. */
+  readonly swap: Swap;
   /** @internal */
   readonly gather: PageGather;
   /** Pages below are RAM. */
   readonly ramPages: number;
   readonly splitTrace: Tracepoint<FolioSplitEvent>;
-  /** @internal hot arrays; replaced when a device window is appended, so never keep them across a sleep. */
-  refs: Int32Array;
   /** @internal */
-  maps: Int32Array;
-  /** @internal order of the folio, at every page of it. */
-  orders: Uint8Array;
-  /** @internal bits of folio-flags.ts, at the head. */
-  flags: Uint8Array;
+  readonly migrateTrace: Tracepoint<MigrateEvent>;
+  /** @internal */
+  readonly invalidateTrace: Tracepoint<InvalidateEvent>;
   /** @internal */
   readonly splitSite: FaultSite;
   /** @internal */
@@ -73,69 +86,72 @@ export class FolioTable {
   readonly pteTableSite: FaultSite;
   /** @internal */
   readonly migratePteSite: FaultSite;
+  /** @internal */
+  readonly notifierAllocSite: FaultSite;
+  /** @internal a fatal signal is pending where the kernel asks for one. */
+  readonly signalSite: FaultSite;
   readonly pagemaps: DevPagemap[] = [];
+  /** @internal where reclaim goes on. */
+  reclaimCursor = 0;
+  /** Pages lost to memory errors. */
+  retiredPages = 0;
   /** @internal */
   readonly allocSite: FaultSite;
-  readonly #pins = new Map<Pfn, number>();
-  readonly #lockQueues = new Map<Pfn, WaitQueue>();
-  #pages: number;
 
   constructor(machine: Machine, memory: PhysicalMemory) {
-    this.machine = machine;
+    super(machine, memory.totalPages);
     this.memory = memory;
     this.counters = hmmCounters(machine);
     this.splitTrace = machine.trace.point(FOLIO_SPLIT);
+    this.migrateTrace = machine.trace.point(MIGRATE);
+    this.invalidateTrace = machine.trace.point(MMU_INVALIDATE);
     this.ramPages = memory.totalPages;
-    this.#pages = memory.totalPages;
-    this.refs = new Int32Array(this.#pages);
-    this.maps = new Int32Array(this.#pages);
-    this.orders = new Uint8Array(this.#pages);
-    this.flags = new Uint8Array(this.#pages);
-    this.rmap = new Rmap(this.mms, this.#pages);
+    this.rmap = new Rmap(this.mms, memory.totalPages);
     this.pageCache = new PageCache(this);
     this.zeroPages = new ZeroPages(memory);
+    this.swap = new Swap(this);
     this.gather = new PageGather(memory);
     this.allocSite = machine.faultInjection.site('hmm.alloc_folio');
     this.splitSite = machine.faultInjection.site('hmm.split_folio');
     this.isolateSite = machine.faultInjection.site('hmm.isolate_lru');
     this.pteTableSite = machine.faultInjection.site('hmm.pte_table');
     this.migratePteSite = machine.faultInjection.site('hmm.migrate_pte_alloc');
-    machine.ledger.register(() => [...liveFolios(this), ...this.mms.live()]);
-  }
-
-  /** One behind the last pfn of the last window. */
-  get totalPages(): number {
-    return this.#pages;
-  }
-
-  /** log2 of the size in pages of the folio that contains `pfn` (folio_order). */
-  order(pfn: Pfn): number {
-    return this.orders[pfn]!;
-  }
-
-  /** Head page of the folio that contains `pfn` (page_folio). */
-  head(pfn: Pfn): Pfn {
-    const order = this.orders[pfn]!;
-    return order === 0 ? pfn : pfn - (pfn & ((1 << order) - 1));
-  }
-
-  /** Reference count (folio_ref_count). */
-  refcount(head: Pfn): number {
-    return this.refs[head]!;
-  }
-
-  /** Page-table entries that map any part of the folio (folio_mapcount). */
-  mapcount(head: Pfn): number {
-    return this.maps[head]!;
-  }
-
-  isLocked(head: Pfn): boolean {
-    return (this.flags[head]! & FOLIO_LOCKED) !== 0;
+    this.notifierAllocSite = machine.faultInjection.site('hmm.notifier_alloc');
+    this.signalSite = machine.faultInjection.site('hmm.fatal_signal');
+    machine.ledger.register(() => [...liveFolios(this), ...this.mms.live(), this.swap.live()]);
   }
 
   /** Whether the page is device memory that the CPU cannot reach (is_device_private_page). */
   isDevicePrivate(pfn: Pfn): boolean {
-    return pfn >= this.ramPages;
+    return pfn >= this.ramPages && this.pagemapOf(pfn)?.type === 'private';
+  }
+
+  /** Whether the page is device memory that the CPU maps like RAM (is_device_coherent_page). */
+  isDeviceCoherent(pfn: Pfn): boolean {
+    return pfn >= this.ramPages && this.pagemapOf(pfn)?.type === 'coherent';
+  }
+
+  /**
+   * Content tag of a page that the CPU can reach: RAM or device-coherent memory.
+   *
+   * @throws RangeError for device-private memory, whose contents only its driver knows.
+   */
+  readTag(pfn: Pfn): number {
+    return pfn < this.ramPages ? this.memory.readTag(pfn) : this.#coherent(pfn).readTag(pfn);
+  }
+
+  /** Replace the content of a page that the CPU can reach. See {@link readTag}. */
+  writeTag(pfn: Pfn, tag: number): void {
+    if (pfn < this.ramPages) this.memory.writeTag(pfn, tag);
+    else this.#coherent(pfn).writeTag(pfn, tag);
+  }
+
+  #coherent(pfn: Pfn): DevPagemap {
+    const pagemap = this.pagemapOf(pfn);
+    if (pagemap === null || pagemap.type !== 'coherent') {
+      throw new RangeError(`pfn ${pfn} is not memory that the CPU can reach`);
+    }
+    return pagemap;
   }
 
   /** Whether the folio that contains `pfn` is anonymous memory (folio_test_anon). */
@@ -165,54 +181,6 @@ export class FolioTable {
     pagemap.setDataAt(head, data);
   }
 
-  /** Take the folio lock if it is free (folio_trylock). Does not sleep. */
-  trylock(head: Pfn): boolean {
-    if (this.isLocked(head)) return false;
-    this.flags[head]! |= FOLIO_LOCKED;
-    return true;
-  }
-
-  /** Release the folio lock and wake its waiters. Does not sleep. */
-  unlock(head: Pfn): void {
-    const flags = this.flags[head]!;
-    if ((flags & FOLIO_LOCKED) === 0) throw new Error(`folio ${head} unlocked but not locked`);
-    this.flags[head] = flags & ~(FOLIO_LOCKED | FOLIO_WAITERS);
-    if ((flags & FOLIO_WAITERS) === 0) return;
-    const queue = this.#lockQueues.get(head)!;
-    this.#lockQueues.delete(head);
-    queue.wakeAll();
-  }
-
-  /** Take the folio lock; may sleep (folio_lock). The caller holds a reference. */
-  *lock(head: Pfn): Task<void> {
-    traceFolioLock(this.machine, head);
-    while (!this.trylock(head)) yield* this.waitLocked(head);
-  }
-
-  /** Sleep until the lock is released once (migration_entry_wait_on_locked); takes no reference. */
-  *waitLocked(head: Pfn): Task<void> {
-    if (!this.isLocked(head)) return;
-    let queue = this.#lockQueues.get(head);
-    if (queue === undefined) {
-      queue = new WaitQueue(this.machine.scheduler, `folio lock of pfn ${head}`);
-      this.#lockQueues.set(head, queue);
-      this.flags[head]! |= FOLIO_WAITERS;
-    }
-    yield* queue.wait();
-  }
-
-  /** Take a reference (folio_get); a reference on a free folio is a use after free and throws. */
-  get(head: Pfn): void {
-    if (this.refs[head]! <= 0) throw new Error(`reference on free pfn ${head}`);
-    this.refs[head]!++;
-  }
-
-  /** Put a reference (folio_put); the last one frees: RAM to the memory, device pages to their provider. */
-  put(head: Pfn): void {
-    if (this.refs[head]! <= 0) throw new Error(`put of free pfn ${head}`);
-    if (--this.refs[head]! === 0) this.free(head);
-  }
-
   /**
    * Allocate a RAM folio (folio_alloc): reference count 1, unlocked, contents undefined. Asks the fault site
    * `hmm.alloc_folio`. Does not sleep.
@@ -226,38 +194,40 @@ export class FolioTable {
     return pfn;
   }
 
-  /** @internal prep_compound_page: make pages of nobody a folio. */
-  prep(head: Pfn, order: number, flags: number, refs: number): void {
-    if (order === 0) this.orders[head] = 0;
-    else this.orders.fill(order, head, head + 2 ** order);
-    this.flags[head] = flags;
-    this.refs[head] = refs;
-    this.maps[head] = 0;
-  }
-
-  /** GUP pin: one reference that makes migration refuse the folio (pin_user_pages). */
-  pin(head: Pfn): void {
+  /** Take a RAM folio off the LRU with a reference (folio_isolate_lru); false for a device folio or if it is off. */
+  isolateLru(head: Pfn): boolean {
+    const flags = this.flags[head]!;
+    if ((flags & (FOLIO_DEVICE | FOLIO_ISOLATED)) !== 0 || this.isolateSite.shouldFail()) return false;
     this.get(head);
-    this.#pins.set(head, (this.#pins.get(head) ?? 0) + 1);
-    this.flags[head]! |= FOLIO_PINNED;
+    this.flags[head] = flags | FOLIO_ISOLATED;
+    return true;
   }
 
-  /** Release a GUP pin (unpin_user_page). */
-  unpin(head: Pfn): void {
-    const pins = this.#pins.get(head);
-    if (pins === undefined) throw new Error(`unpin of pfn ${head}, which is not pinned`);
-    if (pins > 1) {
-      this.#pins.set(head, pins - 1);
-    } else {
-      this.#pins.delete(head);
-      this.flags[head]! &= ~FOLIO_PINNED;
-    }
+  /** Put an isolated folio back and drop the reference (folio_putback_lru). */
+  putbackLru(head: Pfn): void {
+    if ((this.flags[head]! & FOLIO_ISOLATED) === 0) throw new Error(`pfn ${head} put back but not isolated`);
+    this.flags[head]! &= ~FOLIO_ISOLATED;
     this.put(head);
   }
 
-  /** GUP pins of the folio. */
-  pinCount(head: Pfn): number {
-    return this.#pins.get(head) ?? 0;
+  /**
+   * Who holds references of a folio, by name. What is left under `other` is held by a driver, a migration or a fault;
+   * a leak shows there. Cost: O(1).
+   */
+  references(head: Pfn): FolioReferences {
+    const flags = this.flags[head]!;
+    const entries = this.maps[head]!;
+    const pins = this.pinCount(head);
+    const pageCache = (flags & FOLIO_CACHED) === 0 ? 0 : 1;
+    const swapCache = (flags & FOLIO_SWAPCACHE) === 0 ? 0 : 2 ** this.orders[head]!;
+    const isolation = (flags & FOLIO_ISOLATED) === 0 ? 0 : 1;
+    const other = this.refs[head]! - entries - pins - pageCache - swapCache - isolation;
+    return { entries, pins, pageCache, swapCache, isolation, other };
+  }
+
+  /** @internal an address space begins. */
+  rememberMm(mm: Mm, parent: Mm | null): number {
+    return this.mms.add(mm, parent, () => this.rmap.usedIds());
   }
 
   /** @internal an address space is gone; with the last one the zero pages go too. */
@@ -268,13 +238,9 @@ export class FolioTable {
 
   /** @internal append a window of device memory; grows every array once. */
   appendWindow(pagemap: DevPagemap, pages: number): Pfn {
-    const base = alignUp(this.#pages, HPAGE_PMD_NR);
-    this.#pages = base + pages;
-    this.refs = grown32(this.refs, this.#pages);
-    this.maps = grown32(this.maps, this.#pages);
-    this.orders = grown8(this.orders, this.#pages);
-    this.flags = grown8(this.flags, this.#pages);
-    this.rmap.grow(this.#pages);
+    const base = alignUp(this.totalPages, HPAGE_PMD_NR);
+    this.grow(base + pages);
+    this.rmap.grow(base + pages);
     this.pagemaps.push(pagemap);
     return base;
   }
@@ -283,17 +249,25 @@ export class FolioTable {
   free(head: Pfn): void {
     const flags = this.flags[head]!;
     const order = this.orders[head]!;
-    if (this.maps[head] !== 0 || (flags & (FOLIO_LOCKED | FOLIO_CACHED)) !== 0) this.#badFree(head);
+    if (this.maps[head] !== 0 || (flags & NOT_WHEN_FREED) !== 0) this.#badFree(head);
     this.flags[head] = 0;
     this.rmap.clear(head);
     if ((flags & FOLIO_DEVICE) !== 0) this.pagemapOf(head)!.freeFolio(head, order);
+    else if ((flags & FOLIO_HWPOISON) !== 0) this.#retire(head, order);
     else if (order === 0) this.gather.free(head);
     else this.memory.freePagesBlock(head, order);
   }
 
+  /** free_pages_prepare refuses a page with hwpoison: it stays out of use until the machine ends. */
+  #retire(head: Pfn, order: number): void {
+    this.refs[head] = 0;
+    if (order !== 0) this.orders.fill(0, head, head + 2 ** order);
+    this.retiredPages += 2 ** order;
+  }
+
   #badFree(head: Pfn): never {
     const maps = this.maps[head]!;
-    const why = maps !== 0 ? `mapped ${maps} times` : this.isLocked(head) ? 'locked' : 'in the page cache';
+    const why = maps !== 0 ? `mapped ${maps} times` : this.isLocked(head) ? 'locked' : 'cached or isolated';
     throw new Error(`pfn ${head} freed while ${why}`);
   }
 }

@@ -11,3 +11,10 @@ export function grown8(from: Uint8Array, length: number): Uint8Array {
   to.set(from);
   return to;
 }
+
+/** As {@link grown32} for 16-bit flags. */
+export function grown16(from: Uint16Array, length: number): Uint16Array {
+  const to = new Uint16Array(length);
+  to.set(from);
+  return to;
+}

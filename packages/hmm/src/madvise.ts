@@ -1,7 +1,8 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
+import { madviseWalkVmas } from './madvise-walk.ts';
 import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';
 import { zapRange } from './zap.ts';
@@ -12,32 +13,19 @@ const ZAP: SchedPoint = schedPoint('madvise: zap');
  * Drop the contents of pages (MADV_DONTNEED): the next access finds zeros, or the file. Sends CLEAR for each VMA.
  * Holds the mmap lock for reading; may sleep. Page tables stay.
  *
- * @returns 0; -EINVAL for a bad range, an I/O mapping or a part of a hugetlb page; -ENOMEM when a part is not
+ * @returns 0; -EINVAL for a bad range, an I/O or locked mapping or a part of a hugetlb page; -ENOMEM when a part is not
  * mapped, after the mapped parts were dropped.
  */
-export function* madviseDontneed(mm: Mm, startPage: number, pages: number): Task<Errno> {
-  if (!isUserRange(startPage, pages)) return -EINVAL;
-  const endPage = startPage + pages;
-  yield* mm.mmapLock.downRead();
-  try {
-    let covered = startPage;
-    let unmapped = false;
-    for (const vma of mm.vmas.overlapping(startPage, endPage)) {
-      const from = Math.max(vma.startPage, startPage);
-      const to = Math.min(vma.endPage, endPage);
-      if (from > covered) unmapped = true;
-      if (vma.io || (vma.hugetlb && ((from | to) & 511) !== 0)) return -EINVAL;
-      yield* zapVmaRange(mm, from, to);
-      covered = to;
-    }
-    return unmapped || covered < endPage ? -ENOMEM : 0;
-  } finally {
-    mm.mmapLock.upRead();
-  }
+export function madviseDontneed(mm: Mm, startPage: number, pages: number): Task<Errno> {
+  return madviseWalkVmas(mm, startPage, pages, function* (vma, from, to) {
+    if (vma.io || vma.locked || (vma.hugetlb && ((from | to) & 511) !== 0)) return -EINVAL;
+    yield* zapVmaRange(mm, from, to);
+    return 0;
+  });
 }
 
-/** zap_page_range_single */
-function* zapVmaRange(mm: Mm, startPage: number, endPage: number): Task<void> {
+/** @internal zap_page_range_single: CLEAR and remove the entries; guard markers stay. */
+export function* zapVmaRange(mm: Mm, startPage: number, endPage: number): Task<void> {
   const range = mmuNotifierRange('CLEAR', startPage, endPage);
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   yield* splitHugePmdEdges(mm, startPage, endPage);
@@ -47,7 +35,7 @@ function* zapVmaRange(mm: Mm, startPage: number, endPage: number): Task<void> {
 }
 
 /**
- * MADV_HUGEPAGE and MADV_NOHUGEPAGE: only what later faults do changes. Takes the mmap lock for writing; may sleep.
+ * MADV_HUGEPAGE and MADV_NOHUGEPAGE: only what later faults and collapses do changes. Takes the mmap lock for writing; may sleep.
  *
  * @returns 0; -EINVAL for a bad range; -ENOMEM when a part is not mapped.
  */
@@ -62,6 +50,7 @@ export function* madviseHugepage(mm: Mm, startPage: number, pages: number, on: b
     let mapped = 0;
     for (const vma of mm.vmas.overlapping(startPage, endPage)) {
       vma.hugepage = on;
+      vma.noHugepage = !on;
       mapped += vma.pages;
     }
     mergeVmas(mm, startPage, endPage);

@@ -2,7 +2,8 @@ import type { Pfn } from '@gpusvm/kernel';
 import type { FolioTable } from './folio-table.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
-import { PTE_DEVICE, PTE_KIND, PTE_PRESENT, PTE_ZERO } from './pte.ts';
+import { FOLIO_SWAPCACHE } from './folio-flags.ts';
+import { PTE_DEVICE, PTE_EXCLUSIVE, PTE_KIND, PTE_PRESENT, PTE_ZERO } from './pte.ts';
 
 /**
  * Write an entry for one page that was none or zero, with the reference and the map count that it owns
@@ -33,14 +34,17 @@ export function mapPmd(mm: Mm, index: number, pfn: Pfn, bits: number): PmdNode {
 /** Drop the map count and the reference of an entry that was removed; may free the folio. */
 export function unmapFolioPage(folios: FolioTable, pfn: Pfn): void {
   const head = folios.head(pfn);
-  folios.maps[head]!--;
+  const maps = folios.maps[head]! - 1;
+  folios.maps[head] = maps;
+  // free_swap_cache: nobody needs a cached page that is neither mapped nor swapped out.
+  if (maps === 0 && (folios.flags[head]! & FOLIO_SWAPCACHE) !== 0) folios.swap.tryFreeCache(head);
   folios.put(head);
 }
 
 /** Whether an entry owns a reference and a map count. */
 export function ownsPage(bits: number): boolean {
   const kind = bits & PTE_KIND;
-  return kind === PTE_PRESENT || kind === PTE_DEVICE;
+  return kind === PTE_PRESENT || kind === PTE_DEVICE || kind === PTE_EXCLUSIVE;
 }
 
 /**

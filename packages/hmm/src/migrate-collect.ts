@@ -7,6 +7,7 @@ import {
   MIGRATE_PFN_VALID,
   MIGRATE_PFN_WRITE,
   MIGRATE_VMA_SELECT_COMPOUND,
+  MIGRATE_VMA_SELECT_DEVICE_COHERENT,
   MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
 } from './migrate-pfns.ts';
@@ -46,6 +47,8 @@ export function* migrateVmaCollect(args: MigrateVma): Task<void> {
   }
   args.npages = args.endPage - args.startPage;
   args.cpages = collector.cpages;
+  args.collected = collector.pages;
+  args.ramSlots = collector.ramSlots;
 }
 
 /** migrate_vma_split_folio. The lock and reference of the fault folio are the fault's. */
@@ -63,6 +66,10 @@ function* splitForMigration(args: MigrateVma, head: Pfn): Task<boolean> {
 
 class Collector {
   cpages = 0;
+  /** 4K pages in slots that migrate. */
+  pages = 0;
+  /** Slots with RAM, which have to be isolated from the LRU. */
+  ramSlots = 0;
   /** Where the last look stopped. */
   page = 0;
   splitHead: Pfn = -1;
@@ -110,6 +117,7 @@ class Collector {
       src.flags.fill(MIGRATE_PFN_MIGRATE, slot, slot + stop - page);
       this.cpages += stop - page;
     }
+    this.pages += stop - page;
     return 'done';
   }
 
@@ -137,10 +145,15 @@ class Collector {
     src.pfn[slot] = head;
     src.flags[slot] = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND | write;
     this.cpages++;
+    this.pages += 512;
+    if (head < folios.ramPages) this.ramSlots++;
     return 'done';
   }
 
-  /** Whether the kind of page is asked for; migration and other special entries never are. */
+  /**
+   * Whether the kind of page is asked for; migration and other special entries never are. A present leaf counts as
+   * system memory even if it is coherent device memory, as in 7.3 (finding F6).
+   */
   #selected(bits: number, pfn: Pfn): boolean {
     const { flags, vma } = this.#args;
     switch (bits & PTE_KIND) {
@@ -159,7 +172,9 @@ class Collector {
   #owned(pfn: Pfn): boolean {
     const { flags, mm, pgmapOwner } = this.#args;
     const pagemap = mm.folios.pagemapOf(pfn)!;
-    if ((flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE) === 0 || pagemap.owner !== pgmapOwner) return false;
+    const select =
+      pagemap.type === 'private' ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+    if ((flags & select) === 0 || pagemap.owner !== pgmapOwner) return false;
     this.#ownFrom = pagemap.basePfn;
     this.#ownTo = pagemap.basePfn + pagemap.pages;
     return true;
@@ -170,7 +185,7 @@ class Collector {
     const { mm, src, vma, flags, startPage, faultFolio } = this.#args;
     const { folios } = mm;
     this.skip(page, stop);
-    const { refs, maps, orders, flags: state } = folios;
+    const { refs, maps, orders, ramPages, flags: state } = folios;
     const { bits, pfn, startPage: nodeStart } = node;
     const system = (flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0;
     const hole = vma!.anonymous ? MIGRATE_PFN_MIGRATE : 0;
@@ -178,6 +193,7 @@ class Collector {
     let at = (page - nodeStart) | 0;
     let slot = (page - startPage) | 0;
     let cpages = 0;
+    let ramSlots = 0;
     for (; at < to; at++, slot++) {
       const entry = bits[at]!;
       const kind = entry & PTE_KIND;
@@ -189,11 +205,7 @@ class Collector {
         continue;
       }
       const frame = pfn[at]!;
-      if (
-        kind === PTE_PRESENT
-          ? !system
-          : (frame < this.#ownFrom || frame >= this.#ownTo) && !this.#owned(frame)
-      )
+      if (frame < ramPages ? !system : (frame < this.#ownFrom || frame >= this.#ownTo) && !this.#owned(frame))
         continue;
       let head = frame;
       if (orders[frame] !== 0) {
@@ -202,6 +214,8 @@ class Collector {
         if (this.#thp) {
           this.page = nodeStart + at;
           this.cpages += cpages;
+          this.pages += cpages;
+          this.ramSlots += ramSlots;
           this.splitHead = head;
           return 'split-folio';
         }
@@ -213,6 +227,7 @@ class Collector {
       }
       // The reference of the entry becomes the migration's.
       maps[head]!--;
+      if (frame < ramPages) ramSlots++;
       if (refs[head]! <= 0) throw new Error(`pfn ${head} is mapped but free`);
       bits[at] = (entry & ~PTE_KIND) | PTE_MIGRATION;
       src.pfn[slot] = frame;
@@ -221,6 +236,8 @@ class Collector {
       cpages++;
     }
     this.cpages += cpages;
+    this.pages += cpages;
+    this.ramSlots += ramSlots;
     this.page = stop;
     return 'done';
   }

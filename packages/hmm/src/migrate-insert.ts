@@ -1,5 +1,5 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
-import { FOLIO_ANON, FOLIO_DEVICE } from './folio-flags.ts';
+import { FOLIO_ANON, FOLIO_DEVICE, FOLIO_DEVICE_MASK } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE } from './migrate-pfns.ts';
 import type { MigrateVma } from './migrate-vma.ts';
@@ -23,7 +23,7 @@ export function insertPage(args: MigrateVma, slot: number): boolean {
   const { mm, vma, src, dst } = args;
   const page = args.startPage + slot;
   src.flags[slot] = 0;
-  if (!vma!.anonymous) return false;
+  if (!vma!.anonymous || mm.unstable || vma!.uffd !== null) return false;
   let node = mm.pageTable.nodeOf(page);
   if (node === null) {
     if (mm.folios.migratePteSite.shouldFail()) return false;
@@ -35,6 +35,7 @@ export function insertPage(args: MigrateVma, slot: number): boolean {
   const pfn = dst.pfn[slot]!;
   mapPage(mm, node, page & 511, pfn, newBits(args, pfn));
   mm.folios.flags[pfn]! |= FOLIO_ANON;
+  vma!.anonVma = true;
   src.flags[slot] = MIGRATE_PFN_MIGRATE;
   return true;
 }
@@ -49,19 +50,21 @@ export function insertPmd(args: MigrateVma, slot: number): boolean {
   const pfn = dst.pfn[slot]!;
   const node = mm.pageTable.nodeOf(page);
   const empty = node === null || (node.huge & PTE_KIND) === PTE_ZERO;
-  const fits = vma!.anonymous && (page & 511) === 0 && vma!.fitsPmd(page);
+  const fits =
+    vma!.anonymous && !mm.unstable && vma!.uffd === null && (page & 511) === 0 && vma!.fitsPmd(page);
   src.flags[slot] = 0;
   if (!empty || !fits || mm.folios.order(pfn) !== PMD_ORDER || mm.folios.migratePteSite.shouldFail())
     return false;
   if (node !== null) mm.pageTable.remove(node);
   mapPmd(mm, Math.floor(page / 512), pfn, newBits(args, pfn));
   mm.folios.flags[pfn]! |= FOLIO_ANON;
+  vma!.anonVma = true;
   src.flags[slot] = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;
   return true;
 }
 
 function newBits(args: MigrateVma, pfn: Pfn): number {
   const { folios } = args.mm;
-  const kind = (folios.flags[pfn]! & FOLIO_DEVICE) !== 0 ? PTE_DEVICE : PTE_PRESENT;
+  const kind = (folios.flags[pfn]! & FOLIO_DEVICE_MASK) === FOLIO_DEVICE ? PTE_DEVICE : PTE_PRESENT;
   return kind | PTE_ANON_EXCLUSIVE | (args.vma!.write ? PTE_WRITE | PTE_DIRTY : 0);
 }

@@ -1,6 +1,13 @@
 import { type Pfn, PMD_ORDER, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { MIGRATE_MOVED } from './counters.ts';
-import { FOLIO_ANON, FOLIO_CACHED, FOLIO_DIRTY } from './folio-flags.ts';
+import {
+  FOLIO_ANON,
+  FOLIO_CACHED,
+  FOLIO_DEVICE,
+  FOLIO_DIRTY,
+  FOLIO_LAZYFREE,
+  FOLIO_SWAPCACHE,
+} from './folio-flags.ts';
 import { splitUnmappedFolio } from './folio-split.ts';
 import type { FolioTable } from './folio-table.ts';
 import { insertPage, insertPmd } from './migrate-insert.ts';
@@ -12,12 +19,14 @@ import {
   type MigratePfns,
 } from './migrate-pfns.ts';
 import type { MigrateVma } from './migrate-vma.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmd } from './split-pmd.ts';
 
 /** A slot with a page that migrates. */
 const SMALL_PAGE = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
+/** What a folio's flags hand to its destination (folio_migrate_flags). */
+const CARRIED = FOLIO_ANON | FOLIO_DIRTY | FOLIO_LAZYFREE;
 const PAGES: SchedPoint = schedPoint('migrate_vma_pages');
 
 /**
@@ -174,7 +183,8 @@ class Mover {
       mmIds[target] = mmIds[source]!;
       bases[target] = bases[source]!;
       mmIds[source] = 0;
-      flags[target]! |= state & (FOLIO_ANON | FOLIO_DIRTY);
+      bases[source] = target;
+      flags[target]! |= state & CARRIED;
       flags[source] = state & ~FOLIO_ANON;
       this.moved++;
     }
@@ -198,16 +208,31 @@ class Mover {
       this.refuse(slot);
       return;
     }
-    const state = flags[from]!;
+    let state = flags[from]!;
     const expected = from === this.#faultFolio ? 2 : 1;
     // Page-cache pages cannot live in device memory, and any reference nobody accounts for is fatal here.
+    if ((state & FOLIO_SWAPCACHE) !== 0) {
+      if (!this.#moveSwapCache(from, to)) {
+        this.refuse(slot);
+        return;
+      }
+      state = flags[from]!;
+    }
     if ((state & FOLIO_CACHED) !== 0 || refs[from] !== expected) {
       this.refuse(slot);
       return;
     }
     rmap.move(from, to);
-    flags[to]! |= state & (FOLIO_ANON | FOLIO_DIRTY);
+    flags[to]! |= state & CARRIED;
     flags[from] = state & ~FOLIO_ANON;
     this.moved += 1 << order;
+  }
+  /** Device memory cannot be in the swap cache (folio_free_swap); RAM takes its entry along. */
+  #moveSwapCache(from: Pfn, to: Pfn): boolean {
+    const { swap, flags } = this.#folios;
+    if (swap.freeCache(from)) return true;
+    if ((flags[to]! & FOLIO_DEVICE) !== 0) return false;
+    swap.moveCache(from, to);
+    return true;
   }
 }

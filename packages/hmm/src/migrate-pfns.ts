@@ -11,7 +11,7 @@ export const MIGRATE_PFN_COMPOUND = 16;
 export const MIGRATE_VMA_SELECT_SYSTEM = 1;
 /** Collect device-private pages of the owner. */
 export const MIGRATE_VMA_SELECT_DEVICE_PRIVATE = 2;
-/** Collect device-coherent pages of the owner; there are none yet. */
+/** Collect device-coherent pages of the owner that are mapped by single entries. */
 export const MIGRATE_VMA_SELECT_DEVICE_COHERENT = 4;
 /** Keep PMD-sized folios and holes whole (6.19). */
 export const MIGRATE_VMA_SELECT_COMPOUND = 8;

@@ -1,5 +1,5 @@
 import type { Pfn } from '@gpusvm/kernel';
-import { FOLIO_DEVICE, FOLIO_PINNED } from './folio-flags.ts';
+import { FOLIO_DEVICE, FOLIO_DEVICE_MASK, FOLIO_PINNED } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
@@ -43,8 +43,8 @@ export function removeMigrationEntries(
 ): void {
   const rmap = folios.rmap;
   if (!rmap.isShared(to)) {
-    const mm = folios.mms.get(rmap.mmIds[to]!);
-    if (mm !== null) restoreAt(mm, rmap.bases[to]!, from, to, pages, zeroes);
+    const mm = folios.mms.family(rmap.mmIds[to]!)[0];
+    if (mm !== undefined) restoreAt(mm, rmap.bases[to]!, from, to, pages, zeroes);
     return;
   }
   for (const { mm, base } of rmap.places(to)) restoreAt(mm, base, from, to, pages, zeroes);
@@ -103,8 +103,7 @@ function restoreTable(
 /** try_to_map_unused_to_zeropage */
 function mapZeroInstead(mm: Mm, node: PmdNode, slot: number, pfn: Pfn): boolean {
   const folios = mm.folios;
-  if (folios.memory.readTag(pfn) !== 0 || (folios.flags[folios.head(pfn)]! & FOLIO_PINNED) !== 0)
-    return false;
+  if (folios.readTag(pfn) !== 0 || (folios.flags[folios.head(pfn)]! & FOLIO_PINNED) !== 0) return false;
   const zero = folios.zeroPages.zero();
   if (zero < 0) return false;
   // Neither writable nor exclusive: the next write gets a page again.
@@ -114,7 +113,7 @@ function mapZeroInstead(mm: Mm, node: PmdNode, slot: number, pfn: Pfn): boolean 
 }
 
 function kindOf(folios: FolioTable, head: Pfn): number {
-  return (folios.flags[head]! & FOLIO_DEVICE) !== 0 ? PTE_DEVICE : PTE_PRESENT;
+  return (folios.flags[head]! & FOLIO_DEVICE_MASK) === FOLIO_DEVICE ? PTE_DEVICE : PTE_PRESENT;
 }
 
 /** Whether an entry may become a migration entry: an exclusive page that somebody pinned may not (folio_try_share_anon_rmap). */

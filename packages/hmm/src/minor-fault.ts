@@ -1,6 +1,6 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
 import { CPU_FAULT_THP } from './counters.ts';
-import { FOLIO_ANON, FOLIO_HEAD } from './folio-flags.ts';
+import { FOLIO_ANON, FOLIO_HEAD, FOLIO_SWAPCACHE } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
@@ -33,7 +33,11 @@ const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
 export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): number {
   const index = Math.floor(page / 512);
   let node = mm.pageTable.lookup(index);
+  // check_stable_address_space: nothing new after the OOM reaper.
+  if (mm.unstable && (node === null || (node.huge === 0 && node.bits[page & 511] === 0)))
+    return VM_FAULT_SIGBUS;
   if (node === null) {
+    if (vma.uffd !== null) return FAULT_SLOW;
     if (vma.hugetlb) return hugetlbFault(mm, vma, index);
     if (vma.hugepage && vma.anonymous && vma.fitsPmd(index * 512) && anonymousPmd(mm, vma, index, write))
       return 0;
@@ -44,6 +48,7 @@ export function minorFault(mm: Mm, vma: Vma, page: number, write: boolean): numb
   const slot = page & 511;
   const bits = node.bits[slot]!;
   if (bits === 0) {
+    if (vma.uffd !== null) return FAULT_SLOW;
     return vma.mapping === null
       ? anonymousPage(mm, vma, node, slot, write)
       : mappedPage(mm, vma, node, slot, write);
@@ -85,7 +90,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
   const { folios, id } = mm;
   const { gather, allocSite, rmap, refs, maps, flags, orders } = folios;
   const { bits, pfn } = node;
-  const fill = vma.mapping === null && vma.write;
+  const fill = vma.mapping === null && vma.write && !mm.unstable && vma.uffd === null;
   let slot = from;
   let failed = false;
   for (; slot < to; slot++) {
@@ -109,6 +114,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
     node.used++;
   }
   gather.endAlloc();
+  if (fill) vma.anonVma = true;
   return failed ? -1 - slot : slot;
 }
 
@@ -133,17 +139,18 @@ function anonymousPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boo
     node.used++;
     return 0;
   }
-  return mapNewAnon(mm, node, slot, vma.write) < 0 ? VM_FAULT_OOM : 0;
+  return mapNewAnon(mm, vma, node, slot, vma.write) < 0 ? VM_FAULT_OOM : 0;
 }
 
 /** A fresh anonymous page in an empty entry; its pfn, or -1. */
-function mapNewAnon(mm: Mm, node: PmdNode, slot: number, writable: boolean): Pfn {
+function mapNewAnon(mm: Mm, vma: Vma, node: PmdNode, slot: number, writable: boolean): Pfn {
   const folios = mm.folios;
   const pfn = folios.allocFolio(0);
   if (pfn < 0) return pfn;
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
+  vma.anonVma = true;
   node.bits[slot] = writable ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE;
   node.pfn[slot] = pfn;
   node.used++;
@@ -170,6 +177,7 @@ export function mapNewAnonPmd(mm: Mm, vma: Vma, index: number): boolean {
   const head = folios.allocFolio(PMD_ORDER);
   if (head < 0) return false;
   folios.flags[head]! |= FOLIO_ANON;
+  vma.anonVma = true;
   mapPmd(mm, index, head, vma.write ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE);
   folios.put(head);
   return true;
@@ -187,9 +195,9 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
   const cached = folios.pageCache.fault(space, vma.offsetOf(node.startPage + slot));
   if (cached < 0) return VM_FAULT_OOM;
   if (write && !vma.shared) {
-    const pfn = mapNewAnon(mm, node, slot, true);
+    const pfn = mapNewAnon(mm, vma, node, slot, true);
     if (pfn < 0) return VM_FAULT_OOM;
-    folios.memory.writeTag(pfn, folios.memory.readTag(cached));
+    folios.writeTag(pfn, folios.readTag(cached));
     return 0;
   }
   const writable = vma.shared && vma.write && (write || space.shmem);
@@ -212,15 +220,17 @@ function reusePmd(mm: Mm, vma: Vma, node: PmdNode): number {
   const bits = node.huge;
   if ((bits & PTE_KIND) !== PTE_PRESENT || (bits & PTE_PROTNONE) !== 0) return FAULT_SLOW;
   if ((bits & PTE_WRITE) !== 0) return 0;
-  if (!vma.shared && !vma.hugetlb && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
+  if (!vma.shared && !canReuse(mm, node.hugePfn, bits)) return FAULT_SLOW;
   node.huge = bits | PTE_WRITE | PTE_DIRTY | (vma.shared ? 0 : PTE_ANON_EXCLUSIVE);
   return 0;
 }
 
-/** wp_can_reuse_anon_folio: the entry is known to own the page alone, or nobody else has a reference. */
-function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
+/** @internal wp_can_reuse_anon_folio: the entry is known to own the page alone, or nobody else has a reference. */
+export function canReuse(mm: Mm, pfn: Pfn, bits: number): boolean {
   if ((bits & PTE_ANON_EXCLUSIVE) !== 0) return true;
   const folios = mm.folios;
   const head = folios.head(pfn);
-  return (folios.flags[head]! & FOLIO_ANON) !== 0 && folios.refs[head] === 1 && folios.maps[head] === 1;
+  if ((folios.flags[head]! & FOLIO_ANON) === 0 || folios.maps[head] !== 1) return false;
+  if ((folios.flags[head]! & FOLIO_SWAPCACHE) !== 0) folios.swap.tryFreeCache(head);
+  return folios.refs[head] === 1;
 }

@@ -1,36 +1,35 @@
 import { type Errno, type Machine, type Pfn, RwSem, type Task, type Tracepoint } from '@gpusvm/kernel';
 import { cpuRead, cpuWrite } from './cpu-access.ts';
+import { countEntries, type EntryCounts } from './entry-counts.ts';
 import { exitMmap } from './exit-mmap.ts';
 import type { FolioTable } from './folio-table.ts';
+import { dupMmap } from './fork.ts';
 import { type InstallOptions, installRun } from './install-run.ts';
+import { madviseCollapse } from './collapse.ts';
+import { madviseFree } from './madvise-free.ts';
+import { madviseGuardInstall, madviseGuardRemove } from './madvise-guard.ts';
+import { madviseCold, madvisePageout } from './madvise-pageout.ts';
+import { mlock } from './mlock.ts';
 import { madviseDontneed, madviseHugepage } from './madvise.ts';
 import { mmap } from './mmap.ts';
-import type { MmuNotifierSubscriptions } from './mmu-interval-notifier.ts';
+import type { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
 import { mprotect, type Protection } from './mprotect.ts';
+import { type MremapOptions, mremap } from './mremap.ts';
 import { munmap } from './munmap.ts';
 import { PageTable } from './page-table.ts';
 import {
   ENTRY_KINDS,
   type EntryKind,
-  PTE_DEVICE,
+  PTE_DIRTY,
   PTE_KIND,
-  PTE_MIGRATION,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
-import { CPU_FAULT_TRACE, type CpuFaultEvent } from './tracepoints.ts';
+import { CPU_FAULT_TRACE, type CpuFaultEvent, MM_FORK } from './tracepoints.ts';
 import type { Vma, VmaOptions } from './vma.ts';
 import { VmaTree } from './vma-tree.ts';
-
-/** Pages of an address space by kind of entry; a PMD leaf counts 512. */
-export interface EntryCounts {
-  present: number;
-  zero: number;
-  device: number;
-  migration: number;
-}
 
 /**
  * An address space (struct mm_struct): VMAs, a CPU page table, interval notifiers, and what the CPU sees through
@@ -52,14 +51,19 @@ export class Mm {
   notifiers: MmuNotifierSubscriptions | null = null;
   users = 1;
   count = 1;
+  /** The OOM reaper was here: contents are gone and faults fail (MMF_UNSTABLE). */
+  unstable = false;
   /** @internal */
   readonly faultTrace: Tracepoint<CpuFaultEvent>;
 
-  constructor(machine: Machine, folios: FolioTable, o: { readonly name: string }) {
+  /**
+   * @param o - `name`: for reports; `parent`: from whom it is forked, internal to {@link fork}.
+   */
+  constructor(machine: Machine, folios: FolioTable, o: { readonly name: string; readonly parent?: Mm }) {
     this.machine = machine;
     this.folios = folios;
     this.name = o.name;
-    this.id = folios.mms.add(this);
+    this.id = folios.rememberMm(this, o.parent ?? null);
     this.mmapLock = new RwSem(machine, `mmap_lock of ${o.name}`);
     this.faultTrace = machine.trace.point(CPU_FAULT_TRACE);
   }
@@ -124,6 +128,26 @@ export class Mm {
     return mprotect(this, startPage, pages, prot);
   }
 
+  /**
+   * Make a copy of the process that shares all pages; its one user is the caller. See {@link dupMmap}.
+   *
+   * @returns the child, or the errno of {@link dupMmap}, and then nothing is left of it.
+   */
+  *fork(name: string): Task<Mm | Errno> {
+    const child = new Mm(this.machine, this.folios, { name, parent: this });
+    const err = yield* dupMmap(this, child);
+    const point = this.machine.trace.point(MM_FORK);
+    if (point.enabled) point.emit({ parent: this.name, child: name, err });
+    if (err === 0) return child;
+    yield* child.exit();
+    return err;
+  }
+
+  /** Move, grow or shrink a mapping. See {@link mremap}. */
+  mremap(oldPage: number, oldPages: number, newPages: number, o: MremapOptions = {}): Task<number> {
+    return mremap(this, oldPage, oldPages, newPages, o);
+  }
+
   /** Drop the contents of pages. See {@link madviseDontneed}. */
   madviseDontneed(startPage: number, pages: number): Task<Errno> {
     return madviseDontneed(this, startPage, pages);
@@ -134,6 +158,36 @@ export class Mm {
     return madviseHugepage(this, startPage, pages, on);
   }
 
+  /** Let pages go when memory is short. See {@link madviseFree}. */
+  madviseFree(startPage: number, pages: number): Task<Errno> {
+    return madviseFree(this, startPage, pages);
+  }
+
+  /** Expect no use of pages. See {@link madviseCold}. */
+  madviseCold(startPage: number, pages: number): Task<Errno> {
+    return madviseCold(this, startPage, pages);
+  }
+
+  /** Write pages out now. See {@link madvisePageout}. */
+  madvisePageout(startPage: number, pages: number): Task<Errno> {
+    return madvisePageout(this, startPage, pages);
+  }
+
+  /** Make huge pages now. See {@link madviseCollapse}. */
+  madviseCollapse(startPage: number, pages: number): Task<Errno> {
+    return madviseCollapse(this, startPage, pages);
+  }
+
+  /** Make accesses fault, or no longer. See {@link madviseGuardInstall}. */
+  madviseGuard(startPage: number, pages: number, on: boolean): Task<Errno> {
+    return on ? madviseGuardInstall(this, startPage, pages) : madviseGuardRemove(this, startPage, pages);
+  }
+
+  /** Keep pages in memory, or no longer. See {@link mlock}. */
+  mlock(startPage: number, pages: number, on: boolean = true): Task<Errno> {
+    return mlock(this, startPage, pages, on);
+  }
+
   /** Content tag that a CPU load sees, -1 when it would fault. Does not sleep. */
   tryReadTag(page: number): number {
     const node = this.pageTable.nodeOf(page);
@@ -142,7 +196,7 @@ export class Mm {
     const bits = node.huge === 0 ? node.bits[slot]! : node.huge;
     const kind = bits & PTE_KIND;
     if ((bits & PTE_PROTNONE) !== 0 || (kind !== PTE_PRESENT && kind !== PTE_ZERO)) return -1;
-    return this.folios.memory.readTag(node.huge === 0 ? node.pfn[slot]! : node.hugePfn + slot);
+    return this.folios.readTag(node.huge === 0 ? node.pfn[slot]! : node.hugePfn + slot);
   }
 
   /** Store by the CPU; false when it would fault. Does not sleep. */
@@ -152,7 +206,10 @@ export class Mm {
     const slot = page & 511;
     const bits = node.huge === 0 ? node.bits[slot]! : node.huge;
     if ((bits & (PTE_KIND | PTE_WRITE | PTE_PROTNONE)) !== (PTE_PRESENT | PTE_WRITE)) return false;
-    this.folios.memory.writeTag(node.huge === 0 ? node.pfn[slot]! : node.hugePfn + slot, tag);
+    // The processor sets the dirty bit, which MADV_FREE has cleared.
+    if (node.huge === 0) node.bits[slot] = bits | PTE_DIRTY;
+    else node.huge = bits | PTE_DIRTY;
+    this.folios.writeTag(node.huge === 0 ? node.pfn[slot]! : node.hugePfn + slot, tag);
     return true;
   }
 
@@ -210,24 +267,7 @@ export class Mm {
 
   /** Pages by kind of entry. Cost: what is populated. */
   entryCounts(): EntryCounts {
-    const counts = { present: 0, zero: 0, device: 0, migration: 0 };
-    const add = (bits: number, pages: number): void => {
-      const kind = bits & PTE_KIND;
-      if (kind === PTE_PRESENT) counts.present += pages;
-      else if (kind === PTE_ZERO) counts.zero += pages;
-      else if (kind === PTE_DEVICE) counts.device += pages;
-      else if (kind === PTE_MIGRATION) counts.migration += pages;
-    };
-    const end = Number.MAX_SAFE_INTEGER;
-    for (
-      let node = this.pageTable.next(0, end);
-      node !== null;
-      node = this.pageTable.next(node.index + 1, end)
-    ) {
-      if (node.huge !== 0) add(node.huge, 512);
-      else for (let slot = 0; slot < 512; slot++) add(node.bits[slot]!, 1);
-    }
-    return counts;
+    return countEntries(this.pageTable);
   }
 
   /** Pages of RAM that the CPU maps, zero pages aside. Cost: what is populated. */

@@ -25,8 +25,11 @@ export function* mmap(mm: Mm, startPage: number, pages: number, o: VmaOptions): 
   try {
     const next = mm.vmas.find(startPage);
     if (next !== null && next.startPage < startPage + pages) return -EEXIST;
-    const backed = o.io !== true && o.hugetlb !== true && (o.file === true || o.shared === true);
-    const mapping = backed ? mm.folios.pageCache.open(o.fileKey ?? null, o.file !== true) : null;
+    const backed =
+      o.io !== true && o.hugetlb !== true && (o.file === true || o.shared === true || o.mixedmap === true);
+    const mapping = backed
+      ? mm.folios.pageCache.open(o.fileKey ?? null, o.file !== true && o.mixedmap !== true)
+      : null;
     if (mapping !== null) mapping.users++;
     mm.vmas.insert(new Vma(startPage, startPage + pages, o, mapping));
     return 0;

@@ -1,29 +1,22 @@
-import {
-  EAGAIN,
-  EINVAL,
-  EOVERFLOW,
-  type Errno,
-  IntervalTree,
-  type SchedPoint,
-  type Task,
-  WaitQueue,
-  done,
-  schedPoint,
-} from '@gpusvm/kernel';
-import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
+import { EINTR, EINVAL, ENOMEM, EOVERFLOW, type Errno, type Task } from '@gpusvm/kernel';
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import {
-  NOTIFIER_CALLBACK_TRACE,
-  NOTIFIER_RANGE_TRACE,
-  NOTIFIER_READ_TRACE,
-  NOTIFIER_REMOVE_TRACE,
-} from './protocol-tracepoints.ts';
-import { MMU_INVALIDATE } from './tracepoints.ts';
+import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
+import { NOTIFIER_READ_TRACE, NOTIFIER_REMOVE_TRACE } from './protocol-tracepoints.ts';
 
-const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
-const CALLBACK: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate');
-const END: SchedPoint = schedPoint('mmu_notifier_invalidate_range_end');
+/**
+ * What the first pass of an invalidation leaves for the second (struct mmu_interval_notifier_finish). Owned by the
+ * driver; one object serves one invalidation at a time.
+ */
+export interface MmuIntervalNotifierFinish {
+  /** Set by the core. */
+  notifier: MmuIntervalNotifier | null;
+}
+
+/** Out parameter of `invalidateStart`. */
+export interface FinishSlot {
+  finish: MmuIntervalNotifierFinish | null;
+}
 
 /** Operations of a subscription (struct mmu_interval_notifier_ops). */
 export interface MmuIntervalNotifierOps {
@@ -33,7 +26,20 @@ export interface MmuIntervalNotifierOps {
    *
    * @returns false only for a non-blockable range that would have to sleep.
    */
-  invalidate(sub: MmuIntervalNotifier, range: MmuNotifierRange, curSeq: number): Task<boolean>;
+  invalidate?(sub: MmuIntervalNotifier, range: MmuNotifierRange, curSeq: number): Task<boolean>;
+  /**
+   * First pass of two, used instead of `invalidate` where the kernel has it (7.3): start what takes long, for instance
+   * a TLB flush, and hand over what the second pass needs in `slot.finish`. Without it this is all. Otherwise as
+   * `invalidate`.
+   */
+  invalidateStart?(
+    sub: MmuIntervalNotifier,
+    range: MmuNotifierRange,
+    curSeq: number,
+    slot: FinishSlot,
+  ): Task<boolean>;
+  /** Second pass: wait for what the first started. Runs when all first passes are through, also of a failed start. */
+  invalidateFinish?(finish: MmuIntervalNotifierFinish): Task<void>;
 }
 
 /** A subscription to changes of a part of an address space (struct mmu_interval_notifier). */
@@ -49,71 +55,49 @@ export class MmuIntervalNotifier {
 }
 
 /**
- * Interval notifiers of one mm and the collision-retry state they share (struct mmu_notifier_subscriptions).
- * The sequence is odd while a writer is present, and then the tree is frozen.
- */
-export class MmuNotifierSubscriptions {
-  invalidateSeq = 2;
-  /** Ranges between start and end. */
-  readonly active: Set<MmuNotifierRange> = new Set();
-  readonly tree: IntervalTree<MmuIntervalNotifier>;
-  /** Inserts and removes that wait for the last end; a member that is in the tree is to be removed. */
-  readonly deferred: Set<MmuIntervalNotifier> = new Set();
-  readonly queue: WaitQueue;
-
-  constructor(mm: Mm) {
-    this.tree = new IntervalTree<MmuIntervalNotifier>(
-      (sub) => sub.startPage,
-      (sub) => sub.lastPage,
-    );
-    this.queue = new WaitQueue(mm.machine.scheduler, `invalidation of ${mm.name}`);
-  }
-
-  /** mn_itree_is_invalidating */
-  get invalidating(): boolean {
-    return (this.invalidateSeq & 1) === 1;
-  }
-
-  /** Subscriptions that were inserted and not removed, for the ledger. */
-  describe(): string[] {
-    const out: string[] = [];
-    const name = (sub: MmuIntervalNotifier): void => {
-      out.push(`${sub.mm?.name ?? '?'} pages ${sub.startPage}..${sub.lastPage}`);
-    };
-    this.tree.forEach(name);
-    for (const sub of this.deferred) if (!this.tree.has(sub)) name(sub);
-    return out;
-  }
-
-  /** mn_itree_inv_end: the last end makes the sequence even and catches up with inserts and removes. */
-  end(range: MmuNotifierRange): void {
-    this.active.delete(range);
-    if (this.active.size > 0 || !this.invalidating) return;
-    this.invalidateSeq++;
-    for (const sub of this.deferred) {
-      if (this.tree.has(sub)) this.tree.remove(sub);
-      else this.tree.insert(sub);
-    }
-    this.deferred.clear();
-    this.queue.wakeAll();
-  }
-}
-
-/**
  * Subscribe to `[startPage, startPage + pages)` (mmu_interval_notifier_insert, mm/mmu_notifier.c). The notifier
- * holds the mm's structure (mmgrab) until it is removed.
+ * holds the mm's structure (mmgrab) until it is removed. The first one of an mm takes the mmap lock for writing, so it
+ * may sleep and must not be called with the lock held.
  *
  * @returns 0; -EOVERFLOW for an empty range or one beyond the address space; -EINVAL (and a warning) when the
- * address space has no users. May sleep in the kernel (mmap write lock for the first one of an mm).
+ * address space has no users; for the first one of an mm -ENOMEM (fault site `hmm.notifier_alloc`) and -EINTR (fault
+ * site `hmm.fatal_signal`).
+ * @throws TypeError when `ops` has no callback that this kernel would call.
  */
-export function mmuIntervalNotifierInsert(
+export function* mmuIntervalNotifierInsert(
   sub: MmuIntervalNotifier,
   mm: Mm,
   startPage: number,
   pages: number,
   ops: MmuIntervalNotifierOps,
 ): Task<Errno> {
-  return done(insert(sub, mm, startPage, pages, ops));
+  if (mm.notifiers === null && mm.users > 0) {
+    if (mm.folios.notifierAllocSite.shouldFail()) return -ENOMEM;
+    yield* mm.mmapLock.downWrite();
+    // mm_take_all_locks gives up for a signal.
+    const err = mm.folios.signalSite.shouldFail() ? -EINTR : 0;
+    if (err === 0) mm.notifiers ??= new MmuNotifierSubscriptions(mm);
+    mm.mmapLock.upWrite();
+    if (err !== 0) return err;
+  }
+  if (ops.invalidateStart !== undefined && ops.invalidateFinish === undefined) {
+    mm.machine.warn('mmu_interval_notifier_insert: finish', 'invalidateStart without invalidateFinish');
+  }
+  return insert(sub, mm, startPage, pages, ops);
+}
+
+/** As {@link mmuIntervalNotifierInsert} with the mmap lock held for writing (mmu_interval_notifier_insert_locked). */
+export function mmuIntervalNotifierInsertLocked(
+  sub: MmuIntervalNotifier,
+  mm: Mm,
+  startPage: number,
+  pages: number,
+  ops: MmuIntervalNotifierOps,
+): Errno {
+  mm.mmapLock.assertHeldWrite();
+  if (mm.notifiers === null && mm.folios.notifierAllocSite.shouldFail()) return -ENOMEM;
+  if (mm.notifiers === null && mm.folios.signalSite.shouldFail()) return -EINTR;
+  return insert(sub, mm, startPage, pages, ops);
 }
 
 function insert(
@@ -123,6 +107,11 @@ function insert(
   pages: number,
   ops: MmuIntervalNotifierOps,
 ): Errno {
+  if (ops.invalidate === undefined && !usesTwoPasses(mm, ops)) {
+    throw new TypeError(
+      'a subscription needs ops.invalidate, or ops.invalidateStart on a kernel that calls it',
+    );
+  }
   if (!(pages > 0) || startPage < 0 || startPage + pages > 2 ** 52) return -EOVERFLOW;
   if (mm.users <= 0) {
     mm.machine.warn('mmu_interval_notifier_insert: mm_users', `${mm.name} has no users`);
@@ -207,72 +196,12 @@ export function mmuIntervalSetSeq(sub: MmuIntervalNotifier, curSeq: number): voi
   sub.invalidateSeq = curSeq;
 }
 
-/**
- * Tell every overlapping subscription that a range is about to change (mmu_notifier_invalidate_range_start). Costs
- * one test when the mm has no subscription; callers on hot paths test `mm.notifiers` themselves.
- *
- * @returns 0; -EAGAIN when the range is not blockable and a callback refused, and then the end must not be called.
- */
-export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange): Task<Errno> {
-  const subs = mm.notifiers;
-  if (subs === null) return 0;
-  const preemptive = mm.machine.scheduler.preemptive;
-  if (preemptive) yield START;
-  const counters = mm.folios.counters.values;
-  counters[NOTIFIER_START]!++;
-  subs.active.add(range);
-  const hit: MmuIntervalNotifier[] = [];
-  subs.tree.forEachOverlap(range.startPage, range.endPage - 1, (sub) => hit.push(sub));
-  if (hit.length > 0) subs.invalidateSeq |= 1;
-  const curSeq = subs.invalidateSeq;
-  trace(mm, range, 'start', curSeq);
-  traceRange(mm, range, 'start');
-  const callback = mm.machine.trace.point(NOTIFIER_CALLBACK_TRACE);
-  for (const sub of hit) {
-    if (preemptive) yield CALLBACK;
-    counters[NOTIFIER_CALLBACK]!++;
-    if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
-    const result = yield* sub.ops!.invalidate(sub, range, curSeq);
-    if (callback.enabled) callback.emit({ phase: 'end', mm, sub, range, curSeq, result });
-    if (result) continue;
-    if (range.blockable) {
-      mm.machine.warn(
-        'mn_itree_invalidate: blockable',
-        `callback of pages ${sub.startPage}..${sub.lastPage} refused`,
-      );
-      continue;
-    }
-    subs.end(range);
-    traceRange(mm, range, 'refused');
-    return -EAGAIN;
-  }
-  return 0;
-}
-
-/** The range has changed (mmu_notifier_invalidate_range_end). Takes the same object as a start that returned 0. */
-export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange): Task<void> {
-  const subs = mm.notifiers;
-  traceRange(mm, range, 'end');
-  // The mm's first subscription may have come after the start, which then is not on record.
-  if (subs === null || !subs.active.has(range)) return;
-  if (mm.machine.scheduler.preemptive) yield END;
-  subs.end(range);
-  trace(mm, range, 'end', subs.invalidateSeq);
-}
-
-function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: number): void {
-  const point = mm.machine.trace.point(MMU_INVALIDATE);
-  if (!point.enabled) return;
-  const { event, startPage, endPage } = range;
-  point.emit({ mm: mm.name, event, startPage, endPage, phase, seq });
-}
-
-function traceRange(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'refused' | 'end'): void {
-  const point = mm.machine.trace.point(NOTIFIER_RANGE_TRACE);
-  if (point.enabled) point.emit({ phase, mm, range });
-}
-
 function traceRead(sub: MmuIntervalNotifier, phase: 'begin' | 'retry', seq: number): void {
   const point = sub.mm?.machine.trace.point(NOTIFIER_READ_TRACE);
   if (point?.enabled === true) point.emit({ phase, sub, seq, stale: sub.invalidateSeq !== seq });
+}
+
+/** @internal Whether this kernel calls the two-pass operations of a subscription. */
+export function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
+  return ops.invalidateStart !== undefined && mm.machine.profile.hmm.twoPassNotifiers;
 }

@@ -1,18 +1,10 @@
-import {
-  EINVAL,
-  ENOMEM,
-  type Errno,
-  NotImplemented,
-  type SchedPoint,
-  type Task,
-  schedPoint,
-} from '@gpusvm/kernel';
+import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
-import { PTE_KIND, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
+import { PTE_KIND, PTE_MIGRATION, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
@@ -33,7 +25,7 @@ export interface Protection {
  * Sends PROTECTION_VMA for each VMA that changes, from the first populated 1 GiB to its end. Takes the mmap lock for
  * writing; may sleep. Cost: O(populated pages).
  *
- * @returns 0; -EINVAL for a bad range; -ENOMEM when a part is not mapped, after what lies before it was changed.
+ * @returns 0; -EINVAL for a bad range or a part of a hugetlb page; -ENOMEM when a part is not mapped, after what lies before it was changed.
  */
 export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protection): Task<Errno> {
   if (!isUserRange(startPage, pages)) return -EINVAL;
@@ -45,6 +37,11 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
       const vma = mm.vmas.lookup(page);
       if (vma === null) break;
       const stop = Math.min(vma.endPage, endPage);
+      // hugetlb_vm_op_split: a VMA of huge pages is cut between them only.
+      if (vma.hugetlb && ((page | stop) & 511) !== 0) {
+        mergeVmas(mm, startPage, endPage);
+        return -EINVAL;
+      }
       yield* protectVma(mm, vma, page, stop, prot);
       page = stop;
     }
@@ -57,8 +54,6 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
 
 function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot: Protection): Task<void> {
   if (vma.read === prot.read && vma.write === prot.write) return;
-  if (vma.hugetlb && ((startPage | endPage) & 511) !== 0)
-    throw new NotImplemented('mprotect of a part of a hugetlb page');
   yield* splitHugePmdEdges(mm, startPage, endPage);
   splitVma(mm, startPage);
   splitVma(mm, endPage);
@@ -95,6 +90,8 @@ function changeNode(node: PmdNode, from: number, to: number, prot: Protection): 
 }
 
 function changed(bits: number, prot: Protection): number {
+  // Swap, exclusive and marker entries say nothing about permissions: the VMA decides when the page is back.
+  if ((bits & PTE_KIND) > PTE_MIGRATION) return bits;
   const access = prot.read ? bits & ~PTE_PROTNONE : bits | PTE_PROTNONE;
   return prot.write ? access : access & ~PTE_WRITE;
 }

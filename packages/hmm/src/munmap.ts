@@ -1,7 +1,7 @@
 import { EINVAL, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { isUserRange, splitVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';
 import { zapRange } from './zap.ts';
@@ -18,29 +18,34 @@ const ZAP: SchedPoint = schedPoint('munmap: zap');
  */
 export function* munmap(mm: Mm, startPage: number, pages: number): Task<Errno> {
   if (!isUserRange(startPage, pages)) return -EINVAL;
-  const endPage = startPage + pages;
-  const { preemptive } = mm.machine.scheduler;
   yield* mm.mmapLock.downWrite();
   try {
-    const first = mm.vmas.overlapping(startPage, endPage);
-    if (first.length === 0) return 0;
-    if (first.some((vma) => vma.hugetlb && (isCut(vma, startPage) || isCut(vma, endPage)))) return -EINVAL;
-    yield* splitHugePmdEdges(mm, startPage, endPage);
-    splitVma(mm, startPage);
-    splitVma(mm, endPage);
-    const gone = mm.vmas.overlapping(startPage, endPage);
-    for (const vma of gone) mm.vmas.remove(vma);
-    if (preemptive) yield DETACH;
-    const range = mmuNotifierRange('UNMAP', startPage, endPage);
-    if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
-    if (preemptive) yield ZAP;
-    zapRange(mm, startPage, endPage, true);
-    if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
-    for (const vma of gone) if (vma.mapping !== null) mm.folios.pageCache.close(vma.mapping);
-    return 0;
+    return yield* unmapLocked(mm, startPage, pages);
   } finally {
     mm.mmapLock.upWrite();
   }
+}
+
+/** @internal do_vmi_munmap: as {@link munmap} with the mmap lock held for writing. */
+export function* unmapLocked(mm: Mm, startPage: number, pages: number): Task<Errno> {
+  const endPage = startPage + pages;
+  const { preemptive } = mm.machine.scheduler;
+  const first = mm.vmas.overlapping(startPage, endPage);
+  if (first.length === 0) return 0;
+  if (first.some((vma) => vma.hugetlb && (isCut(vma, startPage) || isCut(vma, endPage)))) return -EINVAL;
+  yield* splitHugePmdEdges(mm, startPage, endPage);
+  splitVma(mm, startPage);
+  splitVma(mm, endPage);
+  const gone = mm.vmas.overlapping(startPage, endPage);
+  for (const vma of gone) mm.vmas.remove(vma);
+  if (preemptive) yield DETACH;
+  const range = mmuNotifierRange('UNMAP', startPage, endPage);
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
+  if (preemptive) yield ZAP;
+  zapRange(mm, startPage, endPage, true);
+  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
+  for (const vma of gone) if (vma.mapping !== null) mm.folios.pageCache.close(vma.mapping);
+  return 0;
 }
 
 function isCut(vma: { startPage: number; endPage: number }, page: number): boolean {

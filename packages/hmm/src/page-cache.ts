@@ -19,8 +19,17 @@ export class AddressSpace {
     this.shmem = shmem;
   }
 
+  /** Pages of the file that were written back, by offset. */
+  readonly written: Map<number, number> = new Map();
+  /** Swap slots of pages of shared anonymous memory, by offset; each counts its slot once. */
+  readonly slots: Map<number, number> = new Map();
+
   /** Content tag of a page of the file as it is on disk; 0 for shared anonymous memory. */
   diskTag(offset: number): number {
+    return this.written.get(offset) ?? this.#freshTag(offset);
+  }
+
+  #freshTag(offset: number): number {
     return this.shmem ? 0 : (this.id + 1) * 2 ** 32 + offset;
   }
 }
@@ -56,6 +65,8 @@ export class PageCache {
       folios.put(head);
     }
     space.pages.clear();
+    for (const slot of space.slots.values()) folios.swap.free(slot);
+    space.slots.clear();
   }
 
   /** The page at an offset, read in when it is missing (filemap_fault); -1 without memory. */
@@ -65,10 +76,40 @@ export class PageCache {
     const pfn = this.#folios.allocFolio(0);
     if (pfn < 0) return pfn;
     this.#folios.flags[pfn] = FOLIO_HEAD | FOLIO_CACHED;
-    const tag = space.diskTag(offset);
+    const slot = space.slots.get(offset);
+    const tag = slot === undefined ? space.diskTag(offset) : this.#folios.swap.readTag(slot);
+    if (slot !== undefined) {
+      space.slots.delete(offset);
+      this.#folios.swap.free(slot);
+    }
     if (tag !== 0) this.#folios.memory.writeTag(pfn, tag);
     space.pages.set(offset, pfn);
     return pfn;
+  }
+
+  /**
+   * Write an unmapped page to the file, or to swap if it is shared anonymous memory, and drop the cache's reference
+   * (pageout and __remove_mapping).
+   *
+   * @returns false when there is no swap slot, and then nothing happens.
+   */
+  writeBackAndDrop(space: AddressSpace, offset: number, pfn: Pfn): boolean {
+    const folios = this.#folios;
+    if (space.pages.get(offset) !== pfn) return false;
+    const tag = folios.readTag(pfn);
+    if (space.shmem) {
+      const slot = folios.swap.find(1);
+      if (slot < 0) return false;
+      folios.swap.duplicate(slot);
+      folios.swap.writeTag(slot, tag);
+      space.slots.set(offset, slot);
+    } else if (tag !== space.diskTag(offset)) {
+      space.written.set(offset, tag);
+    }
+    space.pages.delete(offset);
+    folios.flags[pfn]! &= ~FOLIO_CACHED;
+    folios.put(pfn);
+    return true;
   }
 
   /** Make a captured page part of the cache; false when the offset or the folio is taken. */

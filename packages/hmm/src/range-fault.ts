@@ -14,15 +14,11 @@ import { handleMmFault } from './cpu-fault.ts';
 import type { HmmPfns } from './hmm-pfns.ts';
 import { FAULT_SLOW, minorFault, minorFaultRun } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
-import {
-  type MmuIntervalNotifier,
-  mmuIntervalCheckRetry,
-  mmuIntervalReadBegin,
-} from './mmu-interval-notifier.ts';
+import { type MmuIntervalNotifier, mmuIntervalCheckRetry } from './mmu-interval-notifier.ts';
 import { RANGE_RESULT_TRACE } from './protocol-tracepoints.ts';
 import { RangeWalk } from './range-walk.ts';
 import { HMM_RANGE_FAULT } from './tracepoints.ts';
-import { VM_FAULT_OOM } from './vm-fault.ts';
+import { VM_FAULT_OOM, VM_FAULT_RETRY } from './vm-fault.ts';
 
 const WALK: SchedPoint = schedPoint('hmm_range_fault: walk');
 const RESTART: SchedPoint = schedPoint('hmm_range_fault: restart');
@@ -55,15 +51,23 @@ export interface HmmRange {
  * @param mm - the address space.
  * @param range - what to fault; `pfns` is written.
  * @returns 0; -EBUSY when the range was invalidated (begin the read side again); -EFAULT where no page can be had;
- * -EPERM when a write was asked for in a read-only VMA; -ENOMEM.
+ * -EPERM when a write was asked for in a read-only VMA; -ENOMEM (in 6.12 -EFAULT).
  */
 export function* hmmRangeFault(mm: Mm, range: HmmRange): Task<Errno> {
   mm.mmapLock.assertHeld();
+  return yield* rangeFaultRound(mm, range, false);
+}
+
+/** @internal The mmap lock was dropped in a fault; the caller has to begin a new round. */
+export const LOST_LOCK = 1;
+
+/** @internal One round of either entry point; with `mayDrop` it may return {@link LOST_LOCK}. */
+export function* rangeFaultRound(mm: Mm, range: HmmRange, mayDrop: boolean): Task<number> {
   const counters = mm.folios.counters.values;
   counters[RANGE_FAULT]!++;
   const alloc = mm.machine.trace.point(MIGHT_ALLOC);
   if (alloc.enabled) alloc.emit({ site: 'hmm_range_fault' });
-  const err = yield* walkAndFault(mm, range);
+  const err = yield* walkAndFault(mm, range, mayDrop);
   if (err === -EBUSY) counters[RETRY]!++;
   const point = mm.machine.trace.point(HMM_RANGE_FAULT);
   if (point.enabled) point.emit({ mm: mm.name, startPage: range.startPage, endPage: range.endPage, err });
@@ -75,7 +79,7 @@ export function* hmmRangeFault(mm: Mm, range: HmmRange): Task<Errno> {
   return err;
 }
 
-function* walkAndFault(mm: Mm, range: HmmRange): Task<Errno> {
+function* walkAndFault(mm: Mm, range: HmmRange, mayDrop: boolean): Task<number> {
   const { preemptive } = mm.machine.scheduler;
   const walk = new RangeWalk(mm, range);
   for (;;) {
@@ -88,7 +92,7 @@ function* walkAndFault(mm: Mm, range: HmmRange): Task<Errno> {
     }
     if (state === 'done') return 0;
     if (state === 'efault') return -EFAULT;
-    const err = yield* faultPages(mm, walk.page, walk.faultEnd, walk.faultWrite);
+    const err = yield* faultPages(mm, walk.page, walk.faultEnd, walk.faultWrite, mayDrop);
     if (err !== 0) return err;
   }
 }
@@ -97,50 +101,30 @@ function* walkAndFault(mm: Mm, range: HmmRange): Task<Errno> {
  * hmm_vma_fault: fault every page of `[startPage, endPage)`, all with the same need. The quick faults of a run take no
  * generator.
  */
-function* faultPages(mm: Mm, startPage: number, endPage: number, write: boolean): Task<Errno> {
+function* faultPages(
+  mm: Mm,
+  startPage: number,
+  endPage: number,
+  write: boolean,
+  mayDrop: boolean,
+): Task<number> {
   const vma = mm.vmas.lookup(startPage);
   if (vma === null || vma.io) return -EFAULT;
   if (write && !vma.write) return -EPERM;
   if (!vma.read) return -EFAULT;
   mm.folios.counters.values[PAGES_FAULTED]! += endPage - startPage;
   const { preemptive } = mm.machine.scheduler;
+  const exact = mm.machine.profile.hmm.faultErrno === 'from-fault';
   for (let page = startPage; page < endPage; page++) {
     if (!preemptive) {
       page = minorFaultRun(mm, vma, page, endPage, write);
-      if (page < 0) return -ENOMEM;
+      if (page < 0) return exact ? -ENOMEM : -EFAULT;
       if (page >= endPage) break;
     }
     let code = preemptive ? FAULT_SLOW : minorFault(mm, vma, page, write);
-    if (code === FAULT_SLOW) code = yield* handleMmFault(mm, vma, page, write);
-    if (code !== 0) return code === VM_FAULT_OOM ? -ENOMEM : -EFAULT;
+    if (code === FAULT_SLOW) code = yield* handleMmFault(mm, vma, page, write, mayDrop);
+    if (code === VM_FAULT_RETRY) return LOST_LOCK;
+    if (code !== 0) return code === VM_FAULT_OOM && exact ? -ENOMEM : -EFAULT;
   }
   return 0;
-}
-
-/**
- * hmm_range_fault with the locking and retrying inside (hmm_range_fault_unlocked_timeout, 7.3): every round begins the
- * read side, takes the mmap lock and starts at the beginning of the range. The caller holds a user of the mm but not
- * the mmap lock, and still has to test `mmuIntervalReadRetry` under its own lock. May sleep.
- *
- * @param mm - the address space.
- * @param range - as for {@link hmmRangeFault}; use mask 0, since later rounds read the outputs of earlier ones.
- * @param timeoutNs - virtual time for all rounds; 0 = for ever. Tested before a walk, never inside a fault.
- * @returns as {@link hmmRangeFault}; -EBUSY when time is up; -EFAULT when the address space is being torn down.
- */
-export function* hmmRangeFaultUnlockedTimeout(mm: Mm, range: HmmRange, timeoutNs: number): Task<Errno> {
-  const { clock } = mm.machine;
-  const deadline = timeoutNs === 0 ? Number.POSITIVE_INFINITY : clock.nowNs + timeoutNs;
-  for (;;) {
-    range.notifierSeq = yield* mmuIntervalReadBegin(range.notifier);
-    yield* mm.mmapLock.downRead();
-    let err: Errno;
-    try {
-      if (mm.users === 0) return -EFAULT;
-      if (clock.nowNs > deadline) return -EBUSY;
-      err = yield* hmmRangeFault(mm, range);
-    } finally {
-      mm.mmapLock.upRead();
-    }
-    if (err !== -EBUSY) return err;
-  }
 }

@@ -10,6 +10,7 @@ import {
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
 import {
+  MARKER_UFFD_WP,
   PTE_DEVICE,
   PTE_KIND,
   PTE_MARKER,
@@ -137,7 +138,7 @@ export class RangeWalk {
         const request = (old & mask) | defaults;
         if ((request & HMM_PFN_REQ_FAULT) !== 0 && (request & ~cpu & REQUESTS) !== 0) {
           this.page = node.startPage + slot;
-          if ((entry & PTE_KIND) === PTE_MARKER) return 'efault';
+          if ((entry & PTE_KIND) === PTE_MARKER && frame !== MARKER_UFFD_WP) return 'efault';
           return this.#fault(
             stop,
             (request & HMM_PFN_REQ_WRITE) !== 0 ? NEED_FAULT | NEED_WRITE : NEED_FAULT,

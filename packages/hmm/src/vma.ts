@@ -1,4 +1,5 @@
 import type { AddressSpace } from './page-cache.ts';
+import type { Userfaultfd } from './userfaultfd.ts';
 
 /** What `Mm.mmap` maps. */
 export interface VmaOptions {
@@ -16,10 +17,16 @@ export interface VmaOptions {
   readonly fileOffsetPage?: number;
   /** Device registers or pfn-mapped memory (VM_IO or VM_PFNMAP): no page structures behind it. */
   readonly io?: boolean;
+  /** Mapping of a driver that holds ordinary pages (VM_MIXEDMAP); like a private or shared file, but special. */
+  readonly mixedmap?: boolean;
+  /** mlock or MAP_LOCKED: pages are not reclaimed. */
+  readonly locked?: boolean;
   /** MAP_HUGETLB with 2 MiB pages. */
   readonly hugetlb?: boolean;
   /** MADV_HUGEPAGE: an anonymous fault into an empty aligned 2 MiB gives a PMD-sized folio. */
   readonly hugepage?: boolean;
+  /** MADV_NOHUGEPAGE: never, not even by MADV_COLLAPSE. */
+  readonly noHugepage?: boolean;
   readonly name?: string;
 }
 
@@ -33,9 +40,16 @@ export class Vma {
   readonly shared: boolean;
   readonly file: boolean;
   readonly io: boolean;
+  readonly mixedmap: boolean;
+  locked: boolean;
   readonly hugetlb: boolean;
   hugepage: boolean;
+  noHugepage: boolean;
   readonly name: string;
+  /** A private page was made here once (vma->anon_vma), so fork has something to copy. */
+  anonVma = false;
+  /** userfaultfd that is told of missing pages (VM_UFFD_MISSING); never copied by fork. */
+  uffd: Userfaultfd | null = null;
   /** Page cache behind the VMA, null for private anonymous memory. */
   readonly mapping: AddressSpace | null;
   /** Page of `mapping` at `startPage` (vm_pgoff). */
@@ -58,8 +72,11 @@ export class Vma {
     this.shared = o.shared ?? false;
     this.file = o.file ?? false;
     this.io = o.io ?? false;
+    this.mixedmap = o.mixedmap ?? false;
+    this.locked = o.locked ?? false;
     this.hugetlb = o.hugetlb ?? false;
     this.hugepage = o.hugepage ?? false;
+    this.noHugepage = o.noHugepage ?? false;
     this.name = o.name ?? '';
     this.mapping = mapping;
     this.pageOffset = o.fileOffsetPage ?? 0;
@@ -69,6 +86,11 @@ export class Vma {
   /** vma_is_anonymous: private memory without a file. A private file mapping is not, though its copies are. */
   get anonymous(): boolean {
     return this.mapping === null && !this.io && !this.hugetlb;
+  }
+
+  /** VM_SPECIAL: mappings that migrate_vma refuses. */
+  get special(): boolean {
+    return this.io || this.mixedmap;
   }
 
   get pages(): number {
@@ -92,14 +114,27 @@ export class Vma {
       this.endPage === next.startPage &&
       this.read === next.read &&
       this.write === next.write &&
-      this.hugepage === next.hugepage
+      this.locked === next.locked &&
+      this.uffd === next.uffd &&
+      this.hugepage === next.hugepage &&
+      this.noHugepage === next.noHugepage
     );
+  }
+
+  /** A VMA with the same properties at another place (vm_area_dup). */
+  dup(startPage: number = this.startPage, endPage: number = this.endPage): Vma {
+    const copy = new Vma(startPage, endPage, this, this.mapping, this.origin);
+    copy.pageOffset = this.pageOffset;
+    copy.anonVma = this.anonVma;
+    return copy;
   }
 
   /** The part from `page` on as a VMA of its own; this one ends there (split_vma without its callbacks). */
   splitOff(page: number): Vma {
     const tail = new Vma(page, this.endPage, this, this.mapping, this.origin);
     tail.pageOffset = this.offsetOf(page);
+    tail.uffd = this.uffd;
+    tail.anonVma = this.anonVma;
     this.endPage = page;
     return tail;
   }

@@ -1,24 +1,24 @@
 import { unmapFolioPage, ownsPage } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
-import { PTE_KIND, PTE_EXCLUSIVE, PTE_MARKER, PTE_SWAP } from './pte.ts';
-import { NotImplemented } from '@gpusvm/kernel';
+import { MARKER_GUARD, PTE_KIND, PTE_MARKER, PTE_SWAP } from './pte.ts';
 
 /**
  * Remove every entry of a range and drop what the entries own (zap_page_range, unmap_vmas). Leaves that stick out of
  * the range must have been split. A migration entry is just removed: its page belongs to the migrator, who finds
  * nothing to put back. Does not sleep. Cost: O(populated pages).
  *
- * @param freeTables - also make PMD entries none where no entry is left (free_pgtables).
+ * @param unmapping - the VMA goes: guard markers too, and PMD entries become none where no entry is left
+ * (free_pgtables).
  */
-export function zapRange(mm: Mm, startPage: number, endPage: number, freeTables: boolean): void {
+export function zapRange(mm: Mm, startPage: number, endPage: number, unmapping: boolean): void {
   const { gather } = mm.folios;
   gather.begin();
-  zapNodes(mm, startPage, endPage, freeTables);
+  zapNodes(mm, startPage, endPage, unmapping);
   gather.end();
 }
 
-function zapNodes(mm: Mm, startPage: number, endPage: number, freeTables: boolean): void {
+function zapNodes(mm: Mm, startPage: number, endPage: number, unmapping: boolean): void {
   const table = mm.pageTable;
   const endPmd = Math.ceil(endPage / 512);
   let node = table.next(Math.floor(startPage / 512), endPmd);
@@ -34,23 +34,22 @@ function zapNodes(mm: Mm, startPage: number, endPage: number, freeTables: boolea
       table.remove(node);
     } else {
       const from = Math.max(startPage - node.startPage, 0);
-      zapTable(mm, node, from, Math.min(endPage - node.startPage, 512));
-      if (freeTables && node.used === 0) table.remove(node);
+      zapTable(mm, node, from, Math.min(endPage - node.startPage, 512), unmapping);
+      if (unmapping && node.used === 0) table.remove(node);
     }
     node = table.next(index + 1, endPmd);
   }
 }
 
-function zapTable(mm: Mm, node: PmdNode, from: number, to: number): void {
+function zapTable(mm: Mm, node: PmdNode, from: number, to: number, unmapping: boolean): void {
   const { bits, pfn } = node;
   for (let slot = from; slot < to; slot++) {
     const entry = bits[slot]!;
     if (entry === 0) continue;
-    const kind = entry & PTE_KIND;
-    if (kind === PTE_SWAP || kind === PTE_EXCLUSIVE || kind === PTE_MARKER)
-      throw new NotImplemented('zap of this entry');
+    if (!unmapping && (entry & PTE_KIND) === PTE_MARKER && pfn[slot] === MARKER_GUARD) continue;
     bits[slot] = 0;
     node.used--;
     if (ownsPage(entry)) unmapFolioPage(mm.folios, pfn[slot]!);
+    else if ((entry & PTE_KIND) === PTE_SWAP) mm.folios.swap.free(pfn[slot]!);
   }
 }

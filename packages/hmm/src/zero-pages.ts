@@ -26,6 +26,11 @@ export class ZeroPages {
     return this.#huge;
   }
 
+  /** Whether it is the single zero page (is_zero_pfn), not a part of the huge one. */
+  isZero(pfn: Pfn): boolean {
+    return pfn >= 0 && pfn === this.#zero;
+  }
+
   /** Whether the page belongs to one of the two (is_zero_pfn, is_huge_zero_pfn). */
   has(pfn: Pfn): boolean {
     return pfn === this.#zero || (this.#huge >= 0 && pfn >= this.#huge && pfn < this.#huge + 2 ** PMD_ORDER);

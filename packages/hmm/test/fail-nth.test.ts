@@ -17,9 +17,9 @@ function attempt(k: number, hugepage: boolean): Outcome {
   const dev = new Dmirror(w.mm);
   const n = hugepage ? 512 : 6;
   const tags = new Map<number, number>();
-  w.machine.faultInjection.failAnyNth(k);
   const scenario = function* (): Task<void> {
     yield* dev.open();
+    w.machine.faultInjection.failAnyNth(k);
     const mapped: Errno = yield* w.mm.mmap(P, n, hugepage ? THP : RW);
     expect(mapped).toBe(0);
     for (const i of WRITTEN) {
@@ -49,7 +49,7 @@ function attempt(k: number, hugepage: boolean): Outcome {
     })(),
   );
   expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.pagemap.liveReferences).toBe(0);
+  expect(dev.liveReferences).toBe(0);
   return { calls };
 }
 

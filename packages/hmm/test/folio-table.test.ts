@@ -1,4 +1,4 @@
-import { NotImplemented, type Task } from '@gpusvm/kernel';
+import type { Task } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import { DevPagemap, type DevPagemapOps, zoneDevicePageInit } from '../src/index.ts';
 import { PageTable } from '../src/page-table.ts';
@@ -97,11 +97,25 @@ describe('windows of device memory', () => {
     expect(w.live()).toEqual(['mm: 1']);
   });
 
-  test('that are coherent do not exist yet', () => {
+  test('that are coherent have contents, private ones have none and need a way back', () => {
     const w = new World();
-    expect(() => new DevPagemap(w.folios, { type: 'coherent', owner: {}, pages: 1, ops: OPS })).toThrow(
-      NotImplemented,
-    );
+    const device = new DevPagemap(w.folios, {
+      type: 'coherent',
+      owner: {},
+      pages: 4,
+      ops: { folioFree: () => {} },
+    });
+    w.folios.writeTag(device.basePfn + 3, 7);
+    expect(w.folios.readTag(device.basePfn + 3)).toBe(7);
+    expect([w.folios.isDeviceCoherent(device.basePfn), w.folios.isDevicePrivate(device.basePfn)]).toEqual([
+      true,
+      false,
+    ]);
+    const hidden = new DevPagemap(w.folios, { type: 'private', owner: {}, pages: 4, ops: OPS });
+    expect(() => w.folios.readTag(hidden.basePfn)).toThrow(RangeError);
+    expect(
+      () => new DevPagemap(w.folios, { type: 'private', owner: {}, pages: 1, ops: { folioFree: () => {} } }),
+    ).toThrow(TypeError);
   });
 });
 

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
-import { block, MEASURED, World } from './support/world.ts';
+import { changeProtNuma, type Mm } from '../src/index.ts';
+import { block, forked, MEASURED, World } from './support/world.ts';
 
 /** The ops work on 8 places: single pages, and pages spread over a 2 MiB that may be huge. */
 const FIRST = block(8);
@@ -12,10 +13,14 @@ const PLACES = [0, 1, 2, 3, 512, 513, 767, 1023];
 
 type Op =
   | { op: 'mmap'; from: number; to: number; write: boolean; huge: boolean }
-  | { op: 'munmap' | 'toDev' | 'toSys' | 'dontneed'; from: number; to: number }
+  | {
+      op: 'munmap' | 'toDev' | 'toSys' | 'dontneed' | 'pageout' | 'collapse' | 'numa';
+      from: number;
+      to: number;
+    }
   | { op: 'mprotect'; from: number; to: number; read: boolean; write: boolean }
   | { op: 'write' | 'read' | 'devRead' | 'devWrite'; at: number; tag: number }
-  | { op: 'evict' };
+  | { op: 'evict' | 'fork' };
 
 const bound = fc.constantFrom(0, 1, 2, 4, 512, 514, 768, 1024);
 const at = fc.constantFrom(...PLACES);
@@ -31,7 +36,20 @@ const anyOp: fc.Arbitrary<Op> = fc.oneof(
     .record({ r: range, write: fc.boolean(), huge: fc.boolean() })
     .map((o): Op => ({ op: 'mmap', ...clip(o.r), write: o.write, huge: o.huge })),
   fc
-    .record({ r: range, op: fc.constantFrom('munmap', 'toDev', 'toDev', 'toSys', 'dontneed') })
+    .record({
+      r: range,
+      op: fc.constantFrom(
+        'munmap',
+        'toDev',
+        'toDev',
+        'toSys',
+        'dontneed',
+        'pageout',
+        'pageout',
+        'collapse',
+        'numa',
+      ),
+    })
     .map((o): Op => ({ op: o.op, ...clip(o.r) })),
   fc
     .record({ r: range, read: fc.boolean(), write: fc.boolean() })
@@ -43,7 +61,7 @@ const anyOp: fc.Arbitrary<Op> = fc.oneof(
       tag: fc.integer({ min: 1, max: 99 }),
     })
     .map((o): Op => o),
-  fc.constant<Op>({ op: 'evict' }),
+  fc.constantFrom<Op>({ op: 'evict' }, { op: 'fork' }),
 );
 
 interface Expected {
@@ -57,10 +75,13 @@ class Pair {
   readonly world: World;
   readonly dev: Dmirror;
   readonly model = new Map<number, Expected>();
+  /** Children with what they must see: the parent at the time of the fork. */
+  readonly children: { mm: Mm; model: Map<number, Expected> }[] = [];
 
   constructor(profile: KernelProfileName) {
     this.world = new World({ profile, pages: 8192 });
     this.dev = new Dmirror(this.world.mm, 8192);
+    this.world.folios.swap.on(2048);
   }
 
   *apply(op: Op): Task<void> {
@@ -99,6 +120,20 @@ class Pair {
         break;
       case 'evict':
         yield* this.dev.release();
+        break;
+      case 'pageout':
+        expect(yield* mm.madvisePageout(FIRST + op.from, op.to - op.from)).toBe(
+          this.#allMapped(op) ? 0 : -ENOMEM,
+        );
+        break;
+      case 'collapse':
+        yield* mm.madviseCollapse(FIRST + op.from, op.to - op.from);
+        break;
+      case 'numa':
+        yield* changeProtNuma(mm, FIRST + op.from, FIRST + op.to);
+        break;
+      case 'fork':
+        yield* this.#fork();
         break;
       case 'read':
       case 'write':
@@ -144,9 +179,28 @@ class Pair {
     }
   }
 
+  /** The second child replaces the first, which must still see what it saw when it was born. */
+  *#fork(): Task<void> {
+    yield* this.verifyChildren();
+    const model = new Map([...this.model].map(([p, e]) => [p, { ...e }]));
+    this.children.push({ mm: yield* forked(this.world.mm), model });
+  }
+
   *verify(): Task<void> {
-    for (const [p, want] of this.model) {
-      if (want.read && PLACES.includes(p)) expect(yield* this.world.mm.cpuRead(FIRST + p)).toBe(want.tag);
+    yield* this.#verifyIn(this.world.mm, this.model);
+  }
+
+  *verifyChildren(): Task<void> {
+    for (const { mm, model } of this.children.splice(0)) {
+      yield* this.#verifyIn(mm, model);
+      for (const [p, want] of model) if (want.write && p % 3 === 0) yield* mm.cpuWrite(FIRST + p, 5);
+      yield* mm.exit();
+    }
+  }
+
+  *#verifyIn(mm: Mm, model: Map<number, Expected>): Task<void> {
+    for (const [p, want] of model) {
+      if (want.read && PLACES.includes(p)) expect(yield* mm.cpuRead(FIRST + p)).toBe(want.tag);
     }
   }
 
@@ -173,13 +227,15 @@ describe.each(MEASURED)('random operations on %s', (profile) => {
               expect(dev.stale()).toEqual([]);
             }
             expect(audit(world.folios)).toEqual([]);
+            yield* pair.verifyChildren();
             yield* pair.verify();
+            expect(audit(world.folios)).toEqual([]);
             yield* dev.close();
             yield* world.mm.exit();
           })(),
         );
         expect(world.machine.ledger.live()).toEqual([]);
-        expect(dev.pagemap.liveReferences).toBe(0);
+        expect(dev.liveReferences).toBe(0);
       }),
       { seed: 20261124, numRuns: 120 },
     );

@@ -62,7 +62,7 @@ function race(
     };
     w.run(end());
     expect(w.machine.ledger.live(), `seed ${seed}`).toEqual([]);
-    expect(w.dev.pagemap.liveReferences, `seed ${seed}`).toBe(0);
+    expect(w.dev.liveReferences, `seed ${seed}`).toBe(0);
     expect(w.machine.warnings).toBe(0);
   }
 }

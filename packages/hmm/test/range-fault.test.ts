@@ -165,7 +165,7 @@ describe('decision table, single pages', () => {
       expect(yield* dev.toDev(P, 2)).toBe(0);
       yield* w.mm.mprotect(P + 1, 1, RO);
       yield* w.mm.mprotect(P + 1, 1, RW);
-      expect(yield* w.fault(P, 2, WRITE, dev)).toEqual([0, 'W R']);
+      expect(yield* w.fault(P, 2, WRITE, dev.device)).toEqual([0, 'W R']);
       expect(w.mm.devicePages).toBe(2);
     });
   });
@@ -232,7 +232,7 @@ describe('decision table, 2 MiB', () => {
       yield* dev.open();
       yield* w.map(P, 512, THP, 1);
       expect(yield* dev.toDev(P, 512)).toBe(0);
-      expect((yield* w.fault(P + 5, 2, READ, dev))[1]).toBe('W9 W9');
+      expect((yield* w.fault(P + 5, 2, READ, dev.device))[1]).toBe('W9 W9');
       expect((yield* w.fault(P + 5, 2, 0))[1]).toBe('E E');
       expect((yield* w.fault(P + 5, 2, READ))[1]).toBe('W9 W9');
       expect(w.mm.devicePages).toBe(0);

@@ -29,6 +29,22 @@ export interface KernelProfile {
     readonly cpuFaultBusyFolio: 'spin' | 'wait';
     /** `hmm_range_fault_unlocked_timeout` exists (7.3). */
     readonly unlockedFault: boolean;
+    /** `invalidate_start` is used instead of `invalidate` where a subscription has it (7.3). */
+    readonly twoPassNotifiers: boolean;
+    /** `hmm_dma_map_*` and the sticky DMA flags exist (6.16). */
+    readonly dmaMap: boolean;
+    /** Event of a CPU fault that ends device exclusivity: EXCLUSIVE in 6.12, CLEAR in 7.3. */
+    readonly exclusiveRevokeEvent: 'EXCLUSIVE' | 'CLEAR';
+    /** What `make_device_exclusive` does with a PMD mapping: remap it by PTEs (7.3), or split the folio and fail (6.12). */
+    readonly exclusiveThp: 'remap' | 'split-busy';
+    /** Event with which the OOM reaper zaps a VMA: UNMAP in 6.12, CLEAR in 7.3. */
+    readonly oomReapEvent: 'UNMAP' | 'CLEAR';
+    /** A collapse demands one writable page in the range (6.12; 7.3 dropped it). */
+    readonly collapseNeedsWritable: boolean;
+    /** MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13). */
+    readonly guardRegions: boolean;
+    /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
+    readonly faultErrno: 'from-fault' | 'efault';
   };
   readonly pagemap: {
     /** To-RAM paths undo the DMA mapping before pages become visible (7.3, 9e6372ec2a39). */
@@ -60,7 +76,19 @@ const LINUX_7_3: KernelProfile = {
     linkSizeZeroInvalid: true,
     requireCoherent: true,
   },
-  hmm: { deviceThp: true, cpuFaultBusyFolio: 'wait', unlockedFault: true },
+  hmm: {
+    deviceThp: true,
+    cpuFaultBusyFolio: 'wait',
+    unlockedFault: true,
+    twoPassNotifiers: true,
+    dmaMap: true,
+    exclusiveRevokeEvent: 'CLEAR',
+    exclusiveThp: 'remap',
+    oomReapEvent: 'CLEAR',
+    collapseNeedsWritable: false,
+    guardRegions: true,
+    faultErrno: 'from-fault',
+  },
   pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true },
   gpusvm: { rangeRemoveUnmaps: false, refuseIoVma: true, unmapMode: 'unlink-free' },
 };
@@ -68,7 +96,7 @@ const LINUX_7_3: KernelProfile = {
 const LINUX_7_2: KernelProfile = {
   name: 'linux-7.2',
   dma: { ...LINUX_7_3.dma, destroyMode: 'queued-mapped-len', requireCoherent: false },
-  hmm: { ...LINUX_7_3.hmm, unlockedFault: false },
+  hmm: { ...LINUX_7_3.hmm, unlockedFault: false, twoPassNotifiers: false },
   pagemap: {
     toRamOrder: 'finalize-first',
     demoteToOrder0: false,
@@ -87,7 +115,19 @@ const LINUX_6_12: KernelProfile = {
   ...LINUX_7_0,
   name: 'linux-6.12',
   dma: { ...LINUX_7_0.dma, twoStepApi: false, pageTable: 'legacy' },
-  hmm: { deviceThp: false, cpuFaultBusyFolio: 'spin', unlockedFault: false },
+  hmm: {
+    deviceThp: false,
+    cpuFaultBusyFolio: 'spin',
+    unlockedFault: false,
+    twoPassNotifiers: false,
+    dmaMap: false,
+    exclusiveRevokeEvent: 'EXCLUSIVE',
+    exclusiveThp: 'split-busy',
+    oomReapEvent: 'UNMAP',
+    collapseNeedsWritable: true,
+    guardRegions: false,
+    faultErrno: 'efault',
+  },
 };
 
 /** Every profile by name. Frozen: to try one field otherwise, spread a profile into a new one. */

@@ -1,14 +1,16 @@
-import { FOLIO_CACHED, FOLIO_HEAD } from '../../src/folio-flags.ts';
-import { PTE_DEVICE, PTE_KIND, PTE_MIGRATION, PTE_PRESENT } from '../../src/pte.ts';
+import { FOLIO_HEAD } from '../../src/folio-flags.ts';
+import { PTE_DEVICE, PTE_EXCLUSIVE, PTE_KIND, PTE_MIGRATION, PTE_PRESENT, PTE_SWAP } from '../../src/pte.ts';
 import type { FolioTable } from '../../src/index.ts';
 
 /**
  * Naive recount of what page tables own: for every live folio the map count is the number of entries, the reference
- * count is that plus the page cache's, and the reverse mapping finds every entry. Returns what does not add up.
+ * count is that plus pins and caches, and the reverse mapping finds every entry; every swap slot is counted as often
+ * as entries name it. Returns what does not add up.
  */
 export function audit(folios: FolioTable): string[] {
   const wrong: string[] = [];
   const maps = new Map<number, number>();
+  const slots = new Map<number, number>();
   const own = (mmId: number, page: number, pfn: number): void => {
     const head = folios.head(pfn);
     maps.set(head, (maps.get(head) ?? 0) + 1);
@@ -17,6 +19,8 @@ export function audit(folios: FolioTable): string[] {
       wrong.push(`pfn ${pfn} at page ${page} is not in the reverse map`);
     }
   };
+  const spaces = new Set(folios.mms.all().flatMap((mm) => mm.vmas.all().map((vma) => vma.mapping)));
+  for (const slot of [...spaces].flatMap((space) => [...(space?.slots.values() ?? [])])) slots.set(slot, 1);
   for (const mm of folios.mms.all()) {
     const { pageTable } = mm;
     for (
@@ -30,7 +34,9 @@ export function audit(folios: FolioTable): string[] {
         const kind = bits & PTE_KIND;
         if (kind !== 0) used++;
         const pfn = node.huge === 0 ? node.pfn[slot]! : node.hugePfn;
-        if (kind === PTE_PRESENT || kind === PTE_DEVICE) own(mm.id, node.startPage + slot, pfn);
+        if (kind === PTE_PRESENT || kind === PTE_DEVICE || kind === PTE_EXCLUSIVE)
+          own(mm.id, node.startPage + slot, pfn);
+        if (kind === PTE_SWAP) slots.set(pfn, (slots.get(pfn) ?? 0) + 1);
         if (kind === PTE_MIGRATION && !folios.isLocked(folios.head(pfn)))
           wrong.push(`stale migration entry of ${pfn}`);
       });
@@ -46,13 +52,19 @@ export function audit(folios: FolioTable): string[] {
   for (let pfn = 0; pfn < folios.totalPages; pfn++) {
     if ((folios.flags[pfn]! & FOLIO_HEAD) === 0) continue;
     const mapped = maps.get(pfn) ?? 0;
-    const cached = (folios.flags[pfn]! & FOLIO_CACHED) === 0 ? 0 : 1;
     if (folios.mapcount(pfn) !== mapped)
       wrong.push(`pfn ${pfn} has map count ${folios.mapcount(pfn)}, not ${mapped}`);
-    if (folios.refcount(pfn) !== mapped + cached) {
-      wrong.push(`pfn ${pfn} has ${folios.refcount(pfn)} references, not ${mapped + cached}`);
+    const { other, isolation } = folios.references(pfn);
+    if (other !== 0 || isolation !== 0) {
+      wrong.push(`pfn ${pfn} has ${other} references of nobody, ${isolation} of an isolation`);
     }
     if (folios.isLocked(pfn)) wrong.push(`pfn ${pfn} is locked`);
+  }
+  for (let slot = 0; slot < folios.swap.capacity; slot++) {
+    const named = slots.get(slot) ?? 0;
+    if (folios.swap.count(slot) !== named) {
+      wrong.push(`swap slot ${slot} is counted ${folios.swap.count(slot)} times, named ${named} times`);
+    }
   }
   return wrong;
 }

@@ -1,6 +1,13 @@
 import { TagMemory } from '@gpusvm/dma-iova';
-import { type KernelProfileName, Machine, type MachineOptions, type Task } from '@gpusvm/kernel';
-import { FolioTable, Mm } from '../../src/index.ts';
+import { done, type KernelProfileName, Machine, type MachineOptions, type Task } from '@gpusvm/kernel';
+import {
+  FolioTable,
+  Mm,
+  MmuIntervalNotifier,
+  mmuIntervalNotifierInsert,
+  mmuIntervalNotifierRemove,
+  mmuIntervalSetSeq,
+} from '../../src/index.ts';
 
 /** First page of the 2 MiB block with this number; block 0 is never used. */
 export const block = (n: number): number => n * 512;
@@ -63,4 +70,50 @@ export const MEASURED: readonly KernelProfileName[] = ['linux-6.12', 'linux-7.3'
 /** An invalidation in a word: `UNMAP 512..1024`. */
 export function eventName(e: { event: string; startPage: number; endPage: number }): string {
   return `${e.event} ${e.startPage}..${e.endPage}`;
+}
+
+/** A subscription to a whole address space that only remembers what it is told. */
+export class Listener {
+  readonly heard: string[] = [];
+  readonly sub: MmuIntervalNotifier = new MmuIntervalNotifier();
+
+  *open(mm: Mm): Task<void> {
+    const err = yield* mmuIntervalNotifierInsert(this.sub, mm, 0, 2 ** 44, {
+      invalidate: (sub, range, seq) => {
+        mmuIntervalSetSeq(sub, seq);
+        this.heard.push(eventName(range));
+        return done(true);
+      },
+    });
+    if (err !== 0) throw new Error(`insert gave ${err}`);
+  }
+
+  /** What was heard since the last call. */
+  take(): string[] {
+    return this.heard.splice(0);
+  }
+
+  *close(): Task<void> {
+    yield* mmuIntervalNotifierRemove(this.sub);
+  }
+}
+
+/** The child of a fork that must succeed. */
+export function* forked(mm: Mm, name = 'child'): Task<Mm> {
+  const child = yield* mm.fork(name);
+  if (typeof child === 'number') throw new Error(`fork gave ${child}`);
+  return child;
+}
+
+/** What the entries of a run of pages are: `present:w`, `swap`, `none`. */
+export function entries(mm: Mm, from: number, pages: number): string[] {
+  return Array.from(
+    { length: pages },
+    (_, i) => `${mm.entryKind(from + i)}${mm.isWritable(from + i) ? ':w' : ''}`,
+  );
+}
+
+/** Exits every process that still lives. */
+export function* exitAll(folios: FolioTable): Task<void> {
+  for (const mm of folios.mms.all()) yield* mm.exit();
 }

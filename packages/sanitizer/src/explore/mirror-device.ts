@@ -143,7 +143,7 @@ export class MirrorDevice {
     const { mm, ops } = this;
     if (!mm.mmgetNotZero()) return -EFAULT;
     const key = {};
-    yield* this.svmLock.lock();
+    yield* ops.exclude(this);
     try {
       for (let tries = 0; tries < MOST_TRIES; tries++) {
         if (mm.machine.scheduler.preemptive) yield FAULT;
@@ -166,7 +166,7 @@ export class MirrorDevice {
       return -EBUSY;
     } finally {
       this.inHand.delete(key);
-      this.svmLock.unlock();
+      ops.include(this);
       mm.mmput();
     }
   }

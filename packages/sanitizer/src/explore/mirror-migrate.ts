@@ -12,7 +12,7 @@ import {
   type VmFault,
   VM_FAULT_OOM,
 } from '@gpusvm/hmm';
-import { EFAULT, type Pfn, schedPoint, type Task } from '@gpusvm/kernel';
+import { done, EFAULT, type Pfn, schedPoint, type Task } from '@gpusvm/kernel';
 import type { MirrorDevice } from './mirror-device.ts';
 
 const ALLOC = schedPoint('mirror: allocate destinations');
@@ -25,17 +25,17 @@ const ALLOC = schedPoint('mirror: allocate destinations');
 export function* migrateToDevice(dev: MirrorDevice, startPage: number, endPage: number): Task<number> {
   const { mm } = dev;
   if (!mm.mmgetNotZero()) return -EFAULT;
-  yield* dev.svmLock.lock();
+  yield* dev.ops.exclude(dev);
   yield* mm.mmapLock.downRead();
   try {
     const args = migration(dev, startPage, endPage, MIGRATE_VMA_SELECT_SYSTEM);
     const err = yield* migrateVmaSetup(args);
-    if (err === 0) return yield* finish(dev, args, () => dev.allocPage());
+    if (err === 0) return yield* finish(dev, args, () => dev.ops.reserve(dev));
     dev.inHand.delete(args.src);
     return err;
   } finally {
     mm.mmapLock.upRead();
-    dev.svmLock.unlock();
+    dev.ops.include(dev);
     mm.mmput();
   }
 }
@@ -52,7 +52,7 @@ export function* migrateToRam(dev: MirrorDevice, vmf: VmFault): Task<number> {
   yield* finish(dev, args, () => {
     const pfn = allocLocked(dev);
     short ||= pfn < 0;
-    return pfn;
+    return done(pfn);
   });
   return short ? VM_FAULT_OOM : 0;
 }
@@ -71,7 +71,7 @@ export function* evict(dev: MirrorDevice): Task<number> {
   for (let i = 0; i < pagemap.pages; i++) src.pfn[i] = pagemap.basePfn + i;
   yield* migrateDevicePfns(folios, src, pagemap.pages);
   if (src.flags.some((flags) => (flags & MIGRATE_PFN_MIGRATE) !== 0)) {
-    yield* fillDestinations(dev, src, dst, pagemap.pages, () => allocLocked(dev));
+    yield* fillDestinations(dev, src, dst, pagemap.pages, () => done(allocLocked(dev)));
     yield* migrateDevicePages(folios, src, dst, pagemap.pages);
   }
   yield* migrateDeviceFinalize(folios, src, dst, pagemap.pages);
@@ -104,7 +104,7 @@ function migration(
 }
 
 /** Allocate, copy, commit, finalize; returns pages that moved. */
-function* finish(dev: MirrorDevice, args: MigrateVma, alloc: () => Pfn): Task<number> {
+function* finish(dev: MirrorDevice, args: MigrateVma, alloc: () => Task<Pfn>): Task<number> {
   if (args.cpages > 0) {
     yield* fillDestinations(dev, args.src, args.dst, args.npages, alloc);
     yield* dev.ops.commit(args);
@@ -122,13 +122,13 @@ function* fillDestinations(
   src: MigratePfns,
   dst: MigratePfns,
   slots: number,
-  alloc: () => Pfn,
+  alloc: () => Task<Pfn>,
 ): Task<void> {
   if (dev.mm.machine.scheduler.preemptive) yield ALLOC;
   for (let i = 0; i < slots; i++) {
     const flags = src.flags[i]!;
     if ((flags & MIGRATE_PFN_MIGRATE) === 0) continue;
-    const to = alloc();
+    const to = yield* alloc();
     if (to < 0) continue;
     yield* dev.ops.copy(dev, (flags & MIGRATE_PFN_VALID) === 0 ? -1 : src.pfn[i]!, to);
     dst.pfn[i] = to;

@@ -22,8 +22,9 @@ export function callback(state: MmState, e: NotifierCallbackEvent): void {
     state.callbacks.set(task, [...running, { sub: e.sub, range: e.range, sleeps: task.sleeps }]);
     return;
   }
-  state.callbacks.set(task, running.slice(0, -1));
-  if (e.sub.invalidateSeq === e.curSeq) return;
+  const top = running.at(-1);
+  if (top?.sub === e.sub && top.range === e.range) state.callbacks.set(task, running.slice(0, -1));
+  if (e.phase === 'first' || e.sub.invalidateSeq === e.curSeq) return;
   const skipped = state.skipped.get(e.sub) ?? [];
   state.skipped.set(e.sub, [...skipped, { locks: new Set(task.held) }]);
 }
