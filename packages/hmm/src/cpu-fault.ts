@@ -4,7 +4,7 @@ import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPmd, splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
 import { FAULT_SLOW, mapNewAnonPmd, minorFault } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import {

@@ -50,9 +50,8 @@ export {
   mmuIntervalReadBegin,
   mmuIntervalReadRetry,
   mmuIntervalSetSeq,
-  mmuNotifierInvalidateRangeEnd,
-  mmuNotifierInvalidateRangeStart,
 } from './mmu-interval-notifier.ts';
+export { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 export { type MmuNotifierEvent, type MmuNotifierRange, mmuNotifierRange } from './mmu-notifier-range.ts';
 export { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
 export type { MremapOptions } from './mremap.ts';

@@ -7,7 +7,7 @@ import { migratePages } from './migrate-pages.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, type MigratePfns } from './migrate-pfns.ts';
 import { migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
 import type { MigrateEvent } from './tracepoints.ts';

@@ -18,7 +18,8 @@ import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 
 /** A subscription is told about a range, and comes back (mmu_interval_notifier_ops.invalidate). */
 export interface NotifierCallbackEvent {
-  readonly phase: 'begin' | 'end';
+  /** `first`: the first pass of two is through, and `end` comes after the second. */
+  readonly phase: 'begin' | 'first' | 'end';
   readonly mm: Mm;
   readonly sub: MmuIntervalNotifier;
   readonly range: MmuNotifierRange;
