@@ -75,7 +75,7 @@ export class IovaEvents {
       this.#fresh.live &&
       attrs === 0 &&
       err === 0 &&
-      (this.#series.goesOn(dev, state) || this.#series.begin(dev, state)) &&
+      (this.#series.goesOn(state) || this.#series.begin(dev, state)) &&
       (sizeBytes === 4096
         ? this.#series.link(start, physBytes, dir)
         : this.#series.linkRange(start, physBytes, sizeBytes, dir))

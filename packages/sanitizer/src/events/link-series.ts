@@ -22,7 +22,6 @@ export class LinkSeries implements PutOff {
   readonly #scheduler: { readonly current: TaskHandle | null };
   /** Nothing else has happened since it began. */
   open = false;
-  #dev: DmaDevice | null = null;
   #state: DmaIovaState | null = null;
   #task: TaskHandle | null = null;
   #device: DeviceShadow;
@@ -45,9 +44,9 @@ export class LinkSeries implements PutOff {
     ledger.series = this;
   }
 
-  /** Whether a link continues the series. */
-  goesOn(dev: DmaDevice, state: DmaIovaState): boolean {
-    return this.open && state === this.#state && dev === this.#dev && this.#scheduler.current === this.#task;
+  /** Whether a link continues the series; its device is compared with that of the page table. */
+  goesOn(state: DmaIovaState): boolean {
+    return this.open && state === this.#state && this.#scheduler.current === this.#task;
   }
 
   /** Begin a series; false when its links would not be plain. */
@@ -60,7 +59,6 @@ export class LinkSeries implements PutOff {
     if (id === 0 || reservations.special[id] !== 0 || reservations.state[id] !== state) return false;
     if (!device.plain || this.#frames.declared || device.changes.count !== 0) return false;
     this.open = true;
-    this.#dev = dev;
     this.#state = state;
     this.#task = this.#scheduler.current;
     this.#device = device;
