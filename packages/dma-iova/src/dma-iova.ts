@@ -1,5 +1,5 @@
 import { EIO, EOPNOTSUPP, EPERM, type Errno } from '@gpusvm/kernel';
-import { needsCacheMaintenance } from './arch-sync-dma.ts';
+import { archSyncDmaFlush, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
   DMA_ATTR_MMIO,
   DMA_ATTR_REQUIRE_COHERENT,
@@ -69,6 +69,7 @@ export function dmaIovaFree(dev: DmaDevice, state: DmaIovaState): void {
 
 /** @internal {@link dmaIovaFree} on behalf of a function of the API. */
 export function freeReservation(dev: DmaDevice, state: DmaIovaState, api: DmaIovaApi): void {
+  dev.poll();
   dev.freeIova((state.addr - iovaOffset(dev, state.addr)) / 4096, reservedPages(dev, state), null);
   if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, state.size, api);
 }
@@ -154,7 +155,8 @@ function link(
     if ((attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT)) !== 0) return -EPERM;
     return linkBounced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   }
-  return iommuMapBytes(dev, state.addr + offsetBytes, physBytes, sizeBytes, dir, attrs);
+  const defer = dev.machine.profile.dma.linkDefersCacheFlush;
+  return iommuMapBytes(dev, state.addr + offsetBytes, physBytes, sizeBytes, dir, attrs, defer);
 }
 
 function requireCoherent(dev: DmaDevice, state: DmaIovaState): Errno {
@@ -168,6 +170,8 @@ function requireCoherent(dev: DmaDevice, state: DmaIovaState): Errno {
 
 /**
  * Make links visible to the device (dma_iova_sync). Looks at no entry: holes, repeats and overlaps are fine.
+ *
+ * From 7.3 on it also completes the cache maintenance of the links of a device that does not snoop.
  *
  * Never sleeps. O(1); an invalidation only where the IOMMU caches absent entries.
  *
@@ -183,6 +187,7 @@ export function dmaIovaSync(
   dev.counters[C_CALL_SYNC]!++;
   const start = state.addr + offsetBytes;
   const pad = iovaOffset(dev, start);
+  if (!dev.coherent) archSyncDmaFlush(dev);
   const err = dev.domain.syncMap((start - pad) / 4096, granulePages(dev, sizeBytes + pad));
   if (dev.trace.sync.enabled) dev.trace.sync.emit(dev, state, offsetBytes, sizeBytes, err);
   return err;
@@ -220,6 +225,7 @@ function unlink(
 ): void {
   const domain = dev.domain!;
   const gather = dev.gather;
+  dev.poll();
   dev.counters[C_CALL_UNLINK]!++;
   const addr = state.addr + offsetBytes;
   if (state.swiotlb || needsCacheMaintenance(dev, attrs)) {

@@ -11,7 +11,7 @@ import {
 } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
 import { C_CALL_MAP, C_CALL_UNMAP, C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
-import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { iommuMapBytes, syncMapOrUnmap } from './iommu-map-bytes.ts';
 import { granulePages, iovaOffset } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
 import { warnShortUnmap } from './short-unmap.ts';
@@ -150,6 +150,7 @@ export function iommuDmaUnmap(dev: DmaDevice, dmaAddrBytes: number, sizeBytes: n
   const pad = iovaOffset(dev, dmaAddrBytes);
   const page = (dmaAddrBytes - pad) / 4096;
   const pages = granulePages(dev, sizeBytes + pad);
+  dev.poll();
   gather.reset(dev.flushQueue !== null);
   const unmapped = domain.unmapRange(page, pages, gather);
   if (unmapped !== pages) warnShortUnmap(dev, '__iommu_dma_unmap', dmaAddrBytes, page, pages, unmapped);
@@ -174,15 +175,14 @@ function mapTranslated(
   }
   const pad = iovaOffset(dev, phys);
   const pages = granulePages(dev, sizeBytes + pad);
-  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a page, which the failing map gives back.
-  const page = dev.allocIova(Math.max(1, pages));
+  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a granule, which the failing map gives back.
+  const reserved = granulePages(dev, Math.max(1, sizeBytes + pad));
+  const page = dev.allocIova(reserved);
   if (page !== 0) {
     const addr = page * 4096 + pad;
-    if (iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs) === 0) {
-      dev.domain!.syncMap(page, pages);
-      return addr;
-    }
-    dev.freeIova(page, Math.max(1, pages), null);
+    const err = iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs);
+    if (err === 0 && syncMapOrUnmap(dev, page, pages) === 0) return addr;
+    dev.freeIova(page, reserved, null);
   }
   if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
   return DMA_MAPPING_ERROR;

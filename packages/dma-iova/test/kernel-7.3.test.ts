@@ -2,6 +2,8 @@ import { Machine } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import {
   DMA_MAPPING_ERROR,
+  DmaIovaState,
+  dmaIovaTryAlloc,
   dmaMapPhys,
   dmaMapSg,
   dmaUnmapPhys,
@@ -44,6 +46,17 @@ describe.each<Backend>(['vtd', 'amdv1'])('%s', (backend) => {
     expect([g.warned(), g.iovaToPhys(addr)]).toEqual([0, g.pfn * PAGE]);
     expect(g.pages(1).addr).toBe(addr);
   });
+});
+
+test('a page that was freed twice warns when the caches are emptied', () => {
+  const g = new Golden('vtd');
+  const state = g.pages(1);
+  g.free(state);
+  g.free(state);
+  expect(g.warned()).toBe(0);
+  const huge = new DmaIovaState();
+  expect(dmaIovaTryAlloc(g.dev, huge, 0, 2 ** 41)).toBe(false);
+  expect(g.warnings.map((event) => event.site)).toEqual(['iova_magazine_free_pfns: no such range']);
 });
 
 test('a free of length 0 goes to the cache of single pages', () => {

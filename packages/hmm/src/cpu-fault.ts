@@ -24,7 +24,6 @@ import {
   PTE_ZERO,
 } from './pte.ts';
 import { removeDeviceExclusive } from './exclusive-fault.ts';
-import { MIGRATE_TO_RAM_TRACE } from './protocol-tracepoints.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { swapIn } from './swap-in.ts';
 import { handleUserfault } from './userfaultfd.ts';
@@ -128,7 +127,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
-  const point = mm.machine.trace.point(MIGRATE_TO_RAM_TRACE);
+  const point = mm.folios.protocol.migrateToRam;
   if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
   if (point.enabled) point.emit({ phase: 'end', folio: head });

@@ -15,6 +15,15 @@ export { splitFolio } from './folio-split.ts';
 export * from './folio-flags.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
+export {
+  HmmDmaMap,
+  type HmmDmaMode,
+  type HmmP2p,
+  hmmDmaMapAlloc,
+  hmmDmaMapFree,
+  hmmDmaMapPfn,
+  hmmDmaUnmapPfn,
+} from './hmm-dma-map.ts';
 export * from './hmm-pfns.ts';
 export type { InstallOptions } from './install-run.ts';
 export { migrateDeviceCoherentFolio } from './migrate-coherent.ts';

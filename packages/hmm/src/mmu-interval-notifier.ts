@@ -13,13 +13,6 @@ import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
-import {
-  NOTIFIER_CALLBACK_TRACE,
-  NOTIFIER_RANGE_TRACE,
-  NOTIFIER_READ_TRACE,
-  NOTIFIER_REMOVE_TRACE,
-} from './protocol-tracepoints.ts';
-import { MMU_INVALIDATE } from './tracepoints.ts';
 
 const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
 const CALLBACK: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate');
@@ -170,7 +163,7 @@ export function* mmuIntervalNotifierRemove(sub: MmuIntervalNotifier): Task<void>
   const mm = sub.mm;
   const subs = mm?.notifiers ?? null;
   if (mm === null || subs === null) throw new Error('interval notifier removed that was not inserted');
-  const point = mm.machine.trace.point(NOTIFIER_REMOVE_TRACE);
+  const point = mm.folios.protocol.remove;
   if (point.enabled) point.emit({ sub });
   let waitSeq = 0;
   if (!subs.invalidating) {
@@ -238,14 +231,17 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   const curSeq = subs.invalidateSeq;
   trace(mm, range, 'start', curSeq);
   traceRange(mm, range, 'start');
-  const callback = mm.machine.trace.point(NOTIFIER_CALLBACK_TRACE);
+  const callback = mm.folios.protocol.callback;
   const finishes: MmuIntervalNotifierFinish[] = [];
   let err: Errno = 0;
   for (const sub of hit) {
     if (preemptive) yield CALLBACK;
     counters[NOTIFIER_CALLBACK]!++;
     if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
-    const result = yield* callFirst(mm, sub, range, curSeq, finishes);
+    const ops = sub.ops!;
+    const result = usesTwoPasses(mm, ops)
+      ? yield* callFirst(sub, range, curSeq, finishes)
+      : yield* ops.invalidate!(sub, range, curSeq);
     if (callback.enabled) callback.emit({ phase: 'end', mm, sub, range, curSeq, result });
     if (result) continue;
     if (!range.blockable) {
@@ -273,16 +269,14 @@ function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
   return ops.invalidateStart !== undefined && mm.machine.profile.hmm.twoPassNotifiers;
 }
 
-/** One subscription's first or only pass. What it hands over counts only if it succeeded. */
+/** One subscription's first pass of two. What it hands over counts only if it succeeded. */
 function* callFirst(
-  mm: Mm,
   sub: MmuIntervalNotifier,
   range: MmuNotifierRange,
   curSeq: number,
   finishes: MmuIntervalNotifierFinish[],
 ): Task<boolean> {
   const ops = sub.ops!;
-  if (!usesTwoPasses(mm, ops)) return yield* ops.invalidate!(sub, range, curSeq);
   const slot: FinishSlot = { finish: null };
   const ok = yield* ops.invalidateStart!(sub, range, curSeq, slot);
   if (!ok || slot.finish === null) return ok;
@@ -303,18 +297,18 @@ export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange):
 }
 
 function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: number): void {
-  const point = mm.machine.trace.point(MMU_INVALIDATE);
+  const point = mm.folios.invalidateTrace;
   if (!point.enabled) return;
   const { event, startPage, endPage } = range;
   point.emit({ mm: mm.name, event, startPage, endPage, phase, seq });
 }
 
 function traceRange(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'refused' | 'end'): void {
-  const point = mm.machine.trace.point(NOTIFIER_RANGE_TRACE);
+  const point = mm.folios.protocol.range;
   if (point.enabled) point.emit({ phase, mm, range });
 }
 
 function traceRead(sub: MmuIntervalNotifier, phase: 'begin' | 'retry', seq: number): void {
-  const point = sub.mm?.machine.trace.point(NOTIFIER_READ_TRACE);
+  const point = sub.mm?.folios.protocol.read;
   if (point?.enabled === true) point.emit({ phase, sub, seq, stale: sub.invalidateSeq !== seq });
 }

@@ -23,6 +23,7 @@ export class Userfaultfd {
   readonly mm: Mm;
   /** Faulting pages that nobody has read yet. */
   readonly #pending: number[] = [];
+  #closed = false;
   readonly #readers: WaitQueue;
   /** Who waits for a page. */
   readonly #faulters = new Map<number, WaitQueue>();
@@ -50,10 +51,18 @@ export class Userfaultfd {
     return fit ? 0 : -EINVAL;
   }
 
-  /** Wait for a fault (read of the file). Sleeps until there is one. Returns its page. */
+  /** Wait for a fault (read of the file). Sleeps until there is one. Returns its page, -1 once the file is closed. */
   *read(): Task<number> {
-    yield* this.#readers.waitUntil(() => this.#pending.length > 0);
-    return this.#pending.shift()!;
+    yield* this.#readers.waitUntil(() => this.#pending.length > 0 || this.#closed);
+    return this.#pending.shift() ?? -1;
+  }
+
+  /** close(2): nobody is watched any more; readers and faulters go on. Does not sleep. */
+  close(): void {
+    this.#closed = true;
+    for (const vma of this.mm.vmas.all()) if (vma.uffd === this) vma.uffd = null;
+    this.#readers.wakeAll();
+    for (const page of this.#faulters.keys()) this.#wake(page);
   }
 
   /**

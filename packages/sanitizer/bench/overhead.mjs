@@ -16,7 +16,7 @@ import {
 } from '@gpusvm/dma-iova';
 import { Machine } from '@gpusvm/kernel';
 import { attachSanitizer } from '@gpusvm/sanitizer';
-import { compare, print } from './harness.mjs';
+import { compare, print } from '@gpusvm/bench';
 
 const seconds = Number(process.argv[2] ?? 1);
 const P = 4096;

@@ -36,23 +36,35 @@ long oracle_table_pages(struct oracle_run *run)
 	return pages;
 }
 
-static void say_phys(struct oracle_run *run, phys_addr_t phys)
-{
-	unsigned int i;
+#define TEST_MEMORY (-1)
+#define ELSEWHERE (-2)
 
-	if (phys - run->memory < ORACLE_MEMORY) {
-		oracle_say(run, "p%llx", phys - run->memory);
-		return;
-	}
+/* Whose memory it is: the test memory, coherent memory of a slot (its number), or another. */
+static int owner_of(struct oracle_run *run, phys_addr_t phys)
+{
+	int i;
+
+	if (phys - run->memory < ORACLE_MEMORY)
+		return TEST_MEMORY;
 	for (i = 0; i < ORACLE_MAPPINGS; i++) {
 		struct oracle_mapping *m = &run->mappings[i];
 
-		if (m->size && phys - m->phys < PAGE_ALIGN(m->size)) {
-			oracle_say(run, "c%x+%llx", i, phys - m->phys);
-			return;
-		}
+		if (m->size && phys - m->phys < PAGE_ALIGN(m->size))
+			return i;
 	}
-	oracle_say(run, "%llx", phys);
+	return ELSEWHERE;
+}
+
+static void say_phys(struct oracle_run *run, phys_addr_t phys)
+{
+	int owner = owner_of(run, phys);
+
+	if (owner == TEST_MEMORY)
+		oracle_say(run, "p%llx", phys - run->memory);
+	else if (owner == ELSEWHERE)
+		oracle_say(run, "%llx", phys);
+	else
+		oracle_say(run, "c%x+%llx", owner, phys - run->mappings[owner].phys);
 }
 
 /* A DMA address; without translation it is a physical one, and says so. */
@@ -107,7 +119,7 @@ static int by_first(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* A run of pages that translate to neighbours. */
+/* A run of pages that translate to neighbours of one owner: where coherent memory lies is chance. */
 struct stretch {
 	u64 first;
 	u64 pages;
@@ -136,7 +148,8 @@ static void op_dump(struct oracle_run *run, const u64 *a, unsigned int n)
 		for (page = max(page, run->ranges[i].first); page <= run->ranges[i].last; page++) {
 			phys_addr_t phys = translate(run, page << PAGE_SHIFT);
 
-			if (s.pages && s.first + s.pages == page && s.phys + (s.pages << PAGE_SHIFT) == phys) {
+			if (s.pages && s.first + s.pages == page && s.phys + (s.pages << PAGE_SHIFT) == phys &&
+			    owner_of(run, s.phys) == owner_of(run, phys)) {
 				s.pages++;
 				continue;
 			}
@@ -181,11 +194,11 @@ static void op_mask(struct oracle_run *run, const u64 *a, unsigned int n)
 	oracle_say(run, "%d", dma_set_mask_and_coherent(run->dev, DMA_BIT_MASK(a[0])));
 }
 
-/* Six times the flush queue's period. */
+/* Twice the flush queue's period of 10 ms. */
 static void op_wait(struct oracle_run *run, const u64 *a, unsigned int n)
 {
 	oracle_set_quiet(run, false);
-	msleep(60);
+	msleep(20);
 	oracle_set_quiet(run, true);
 	oracle_say(run, "ok");
 }

@@ -81,6 +81,7 @@ function newHwpt(ctx: SimContext, parent: SimIoasObject, flags: SimHwptFlags): S
     parent,
     aperture: driver.aperture,
     ioPageBytes: driver.ioPageBytes,
+    readsWriteOnly: driver.readsWriteOnly,
     auto: flags.auto,
     dirtyCapable: flags.dirty,
     fault: flags.fault,

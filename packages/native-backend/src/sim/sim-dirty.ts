@@ -33,9 +33,7 @@ export function readDirtyBitmap(host: SimHost, hwpt: SimHwptObject, query: SimDi
   const err = checkRange(host, hwpt, query);
   if (err !== 0) return err;
   if (!hwpt.dirtyCapable) return -EOPNOTSUPP;
-  if (!hwpt.dirtyTracking) return -EINVAL;
   const { iova, length, page_size: pageSize, data, keep } = query;
-  if (typeof hwpt.parent.ioas.slices(iova, length) === 'number') return -EINVAL;
   const bytes = Number((length / pageSize + 7n) / 8n);
   const bitmap = host.space.copyFromUser(data, bytes);
   if (typeof bitmap === 'number') return bitmap;

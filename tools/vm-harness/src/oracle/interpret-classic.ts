@@ -1,5 +1,8 @@
 import {
+  DMA_ATTR_FORCE_CONTIGUOUS,
   type DmaDataDirection,
+  dmaAllocCoherent,
+  dmaFreeCoherent,
   dmaMapPage,
   dmaMapPhys,
   dmaMappingError,
@@ -9,7 +12,6 @@ import {
   dmaUnmapPhys,
   dmaUnmapResource,
   dmaUnmapSg,
-  NO_PFN,
   ScatterList,
 } from '@gpusvm/dma-iova';
 import { hex, type OracleModel } from './oracle-model.ts';
@@ -93,32 +95,21 @@ function unmapSg(model: OracleModel, [number, dir, attrs]: readonly number[]): s
   return 'ok';
 }
 
-const whole = (bytes: number): number => Math.ceil(bytes / 4096) * 4096;
-
-/** iommu_dma_alloc without a chance to sleep: one physically contiguous block, mapped as a whole. */
+/** The module asks with GFP_ATOMIC: then iommu_dma_alloc takes one contiguous block, whatever the attributes. */
 function coherent(model: OracleModel, [number, size]: readonly number[]): string {
   const slot = model.claim(number!);
   if (slot === null) return 'skip';
-  const pages = Math.max(1, Math.ceil(size! / 4096));
-  const pfn = model.memory.allocPages(Math.ceil(Math.log2(pages)));
-  if (pfn === NO_PFN) return 'error';
-  const addr = dmaMapPhys(model.dev, pfn * 4096, whole(size!), 0, 0);
-  if (dmaMappingError(addr)) {
-    model.memory.freePagesBlock(pfn, Math.ceil(Math.log2(pages)));
-    return 'error';
-  }
-  Object.assign(slot, { mapped: true, addr, isCoherentLive: true, coherentPfn: pfn, coherentBytes: size! });
-  model.noteRange(addr, size!);
-  return model.nameAddress(addr);
+  const buffer = dmaAllocCoherent(model.dev, size!, DMA_ATTR_FORCE_CONTIGUOUS);
+  if (buffer === null) return 'error';
+  Object.assign(slot, { mapped: true, addr: buffer.dmaAddrBytes, coherent: buffer, isCoherentLive: true });
+  model.noteRange(buffer.dmaAddrBytes, size!);
+  return model.nameAddress(buffer.dmaAddrBytes);
 }
 
 function freeCoherent(model: OracleModel, [number]: readonly number[]): string {
   const slot = model.mappings[number! % ORACLE_SLOTS]!;
   if (!slot.isCoherentLive) return 'skip';
-  // As iommu_dma_free does, without looking the translation up first.
-  dmaUnmapResource(model.dev, slot.addr, whole(slot.coherentBytes), 0, 0);
-  const pages = Math.max(1, Math.ceil(slot.coherentBytes / 4096));
-  model.memory.freePagesBlock(slot.coherentPfn, Math.ceil(Math.log2(pages)));
+  dmaFreeCoherent(model.dev, slot.coherent!);
   slot.isCoherentLive = false;
   slot.mapped = false;
   return 'ok';

@@ -1,7 +1,7 @@
 import {
+  type CoherentBuffer,
   DmaDevice,
   DmaIovaState,
-  IOMMU_MAP,
   IOTLB_INVALIDATE,
   type IotlbInvalidateEvent,
   PagingDomain,
@@ -22,6 +22,8 @@ export interface OracleModelOptions {
   readonly cachingMode?: boolean;
   /** The kernel was booted with iommu.forcedac=1; default false. */
   readonly forcedac?: boolean;
+  /** Timers run at the wait, and not with the next call: for programs whose calls are told apart; default false. */
+  readonly timersAtWait?: boolean;
 }
 
 /** A slot of the module's mappings. */
@@ -29,10 +31,9 @@ export interface MappingSlot {
   mapped: boolean;
   addr: number;
   sg: ScatterList | null;
-  /** Coherent memory: its first page while it lives, and what it was, for naming addresses. */
+  /** Coherent memory, also after its end: an address in it keeps its name. */
+  coherent: CoherentBuffer | null;
   isCoherentLive: boolean;
-  coherentPfn: number;
-  coherentBytes: number;
 }
 
 /** First page of the test memory: aligned to its size, as in the guest. */
@@ -47,8 +48,6 @@ const WINDOWS = [
   [0xc0000000, 0xfebfffff],
   [0x100000000, 0x8ffffffff],
 ] as const;
-/** Reach of the three levels that an AMD page table starts with; a map beyond it puts a fourth on top, for good. */
-const AMD_TOP_BYTES = 2 ** 39;
 const AMD_WINDOW = [0xfd00000000, 0xffffffffff] as const;
 
 /** The oracle's device, memory and slots, in the model. */
@@ -63,12 +62,10 @@ export class OracleModel {
   /** Ranges of IOVA pages that a call may have mapped, `[first, last]`. */
   readonly ranges: [number, number][] = [];
   warnings = 0;
-  readonly #backend: OracleBackend;
-  /** Something was mapped beyond {@link AMD_TOP_BYTES}. */
-  #isTopGrown = false;
+  readonly timersAtWait: boolean;
 
   constructor(o: OracleModelOptions) {
-    this.#backend = o.backend;
+    this.timersAtWait = o.timersAtWait ?? false;
     this.machine = new Machine();
     this.memory = new TagMemory(this.machine, { pages: 32768 });
     for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
@@ -77,9 +74,6 @@ export class OracleModel {
     }
     this.machine.trace.on(WARN, () => {
       this.warnings++;
-    });
-    this.machine.trace.on(IOMMU_MAP, ({ iovaBytes, sizeBytes }) => {
-      this.#isTopGrown ||= iovaBytes + sizeBytes > AMD_TOP_BYTES;
     });
     this.machine.trace.on(IOTLB_INVALIDATE, (event) => this.invalidations.push(event));
     const windows = o.backend === 'amdv1' ? [...WINDOWS, AMD_WINDOW] : WINDOWS;
@@ -119,31 +113,23 @@ export class OracleModel {
     return pfn < 0 ? 0 : pfn * 4096 + (iovaBytes % 4096);
   }
 
-  /**
-   * Page-table pages since the program's start. The model's table has all its levels from the beginning; the
-   * kernel's AMD table grows one (PT_FEAT_DYNAMIC_TOP), and keeps what was its root when that is empty again.
-   */
-  get tablePages(): number {
-    const { domain } = this;
-    if (domain === null) return 0;
-    if (this.#backend === 'vtd') return domain.tables;
-    domain.table.find(0);
-    const isLowTableThere = domain.table.foundLevel < domain.levels - 1;
-    if (this.#isTopGrown) return isLowTableThere ? domain.tables : domain.tables + 1;
-    return isLowTableThere ? domain.tables - 1 : domain.tables;
+  /** Whose memory it is: `test` memory, coherent memory of a slot (its number), or `other`. */
+  ownerOf(phys: number): number | 'test' | 'other' {
+    const offset = phys - TEST_PFN * 4096;
+    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return 'test';
+    const slot = this.mappings.findIndex(({ coherent }) => {
+      const inSlot = coherent === null ? -1 : phys - coherent.pfn(0) * 4096;
+      return inSlot >= 0 && inSlot < coherent!.pages * 4096;
+    });
+    return slot < 0 ? 'other' : slot;
   }
 
   /** A physical address as transcripts write it: where the test memory is differs between machines. */
   namePhys(phys: number): string {
-    const offset = phys - TEST_PFN * 4096;
-    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return `p${hex(offset)}`;
-    for (const [i, slot] of this.mappings.entries()) {
-      const inSlot = phys - slot.coherentPfn * 4096;
-      if (slot.coherentBytes > 0 && inSlot >= 0 && inSlot < Math.ceil(slot.coherentBytes / 4096) * 4096) {
-        return `c${hex(i)}+${hex(inSlot)}`;
-      }
-    }
-    return hex(phys);
+    const owner = this.ownerOf(phys);
+    if (owner === 'test') return `p${hex(phys - TEST_PFN * 4096)}`;
+    if (owner === 'other') return hex(phys);
+    return `c${hex(owner)}+${hex(phys - this.mappings[owner]!.coherent!.pfn(0) * 4096)}`;
   }
 
   /** A DMA address as transcripts write it. */
@@ -161,7 +147,7 @@ export class OracleModel {
 }
 
 function emptySlot(): MappingSlot {
-  return { mapped: false, addr: 0, sg: null, isCoherentLive: false, coherentPfn: 0, coherentBytes: 0 };
+  return { mapped: false, addr: 0, sg: null, coherent: null, isCoherentLive: false };
 }
 
 /** Hexadecimal without prefix, as everywhere in programs and transcripts. */
