@@ -101,7 +101,12 @@ const LINUX_7_3: KernelProfile = {
 
 const LINUX_7_2: KernelProfile = {
   name: 'linux-7.2',
-  dma: { ...LINUX_7_3.dma, destroyMode: 'queued-mapped-len', requireCoherent: false, linkDefersCacheFlush: false },
+  dma: {
+    ...LINUX_7_3.dma,
+    destroyMode: 'queued-mapped-len',
+    requireCoherent: false,
+    linkDefersCacheFlush: false,
+  },
   hmm: { ...LINUX_7_3.hmm, unlockedFault: false, twoPassNotifiers: false },
   pagemap: {
     toRamOrder: 'finalize-first',
