@@ -140,8 +140,13 @@ export class PagingDomain implements IommuDomain {
   // Both begin with what single pages do almost always: table at hand, nobody watching. One call is left beside it,
   // with the arguments as they came, so that V8 keeps numbers unboxed when it inlines this into a caller's loop.
   mapRange(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
-    if (pages === 1 && (prot & RW) !== 0 && this.table.mapOne(iovaPage, pfn, entryFlags(prot))) {
-      return this.#mapPoint.enabled === false ? 0 : this.#mapTraced(iovaPage, pfn, prot);
+    if (
+      pages === 1 &&
+      (prot & RW) !== 0 &&
+      this.#mapPoint.enabled === false &&
+      this.table.mapOne(iovaPage, pfn, entryFlags(prot))
+    ) {
+      return 0;
     }
     return this.#mapSlow(iovaPage, pfn, pages, prot);
   }
@@ -266,12 +271,11 @@ export class PagingDomain implements IommuDomain {
     this.#endCounting();
   }
 
-  #mapTraced(iovaPage: number, pfn: Pfn, prot: number): Errno {
-    this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
-    return 0;
-  }
-
   #mapSlow(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
+    if (pages === 1 && (prot & RW) !== 0 && this.table.mapOne(iovaPage, pfn, entryFlags(prot))) {
+      if (this.#mapPoint.enabled === true) this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
+      return 0;
+    }
     if ((prot & RW) === 0) {
       this.#machine.warn(
         'iommu_map: no permission',

@@ -72,7 +72,7 @@ export class IovaEvents {
   ): void {
     const start = state.addr + offsetBytes;
     if (
-      this.#fresh.live &&
+      this.#fresh.live === true &&
       attrs === 0 &&
       err === 0 &&
       (this.#series.goesOn(state) || this.#series.begin(dev, state)) &&
