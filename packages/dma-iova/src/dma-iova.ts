@@ -104,19 +104,21 @@ export function dmaIovaLink(
   attrs: number,
 ): Errno {
   const start = state.addr + offsetBytes;
-  if (sizeBytes === 4096 && attrs === 0 && dev.plain === true && ((physBytes | start) & 4095) === 0) {
-    // What almost every link is: one whole page, nothing to bounce or sync. The full rules are in link().
+  if (
+    sizeBytes === 4096 &&
+    attrs === 0 &&
+    dev.plain === true &&
+    dev.trace.link.enabled === false &&
+    ((physBytes | start) & 4095) === 0
+  ) {
+    // What almost every link is: one whole page, nothing to bounce or sync, nobody watching. Full rules in link().
     dev.pageLinks++;
-    const err = dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
-    if (dev.trace.link.enabled === false) return err;
-    return traced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
+    return dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
   }
-  const err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
-  return traced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
+  return linkTraced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
 }
 
-/** Say that a link was made, to whom it may concern; returns its result. */
-function traced(
+function linkTraced(
   dev: DmaDevice,
   state: DmaIovaState,
   physBytes: number,
@@ -124,10 +126,17 @@ function traced(
   sizeBytes: number,
   dir: DmaDataDirection,
   attrs: number,
-  err: Errno,
 ): Errno {
-  const point = dev.trace.link;
-  if (point.enabled) point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
+  const { link: point } = dev.trace;
+  const start = state.addr + offsetBytes;
+  let err: Errno = 0;
+  if (sizeBytes === 4096 && attrs === 0 && dev.plain === true && ((physBytes | start) & 4095) === 0) {
+    dev.pageLinks++;
+    err = dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
+  } else {
+    err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
+  }
+  if (point.enabled === true) point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
   return err;
 }
 

@@ -272,13 +272,8 @@ export class PagingDomain implements IommuDomain {
   }
 
   #mapSlow(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
-    if (
-      pages === 1 &&
-      (prot & RW) !== 0 &&
-      this.#mapPoint.enabled &&
-      this.table.mapOne(iovaPage, pfn, entryFlags(prot))
-    ) {
-      this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
+    if (pages === 1 && (prot & RW) !== 0 && this.table.mapOne(iovaPage, pfn, entryFlags(prot))) {
+      if (this.#mapPoint.enabled === true) this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
       return 0;
     }
     if ((prot & RW) === 0) {

@@ -76,6 +76,7 @@ export class DmaLedger {
     const dma = dmaCounters(machine);
     this.#fromTheStart =
       dma.get('callMap') + dma.get('callLink') + dma.get('iovaAlloc') + dma.get('pteW') === 0;
+    if (!this.#fromTheStart) log.strangers = true;
   }
 
   /** Shadow of the device that a call names, with everything entered that came before. */

@@ -6,7 +6,8 @@ import { PRESENT, RESERVED } from './shadow/slot-flags.ts';
 
 /** Permission bits (IOMMU_READ and IOMMU_WRITE) that a direction gives. */
 export function permission(dir: number): number {
-  return dir === 0 ? 3 : dir === DMA_NONE ? 0 : dir;
+  // Bidirectional, to device, from device, none; two bits each.
+  return (0b00_10_01_11 >>> (2 * dir)) & 3;
 }
 
 /** A reservation of addresses without any past. */

@@ -8,6 +8,10 @@ import { PRESENT, RESERVED, STALE } from '../shadow/slot-flags.ts';
 import { mapSlots, unmapSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags } from '../shadow/slot-ranges.ts';
 
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_RESERVED = RESERVED;
+const OWN_REGION_PAGES = REGION_PAGES;
+
 /** Follows the page table and its invalidations. */
 export class IommuEvents {
   readonly #ledger: DmaLedger;
@@ -26,14 +30,14 @@ export class IommuEvents {
     if (
       pages === 1 &&
       i >= 0 &&
-      i < REGION_PAGES &&
-      region.split &&
-      !fresh.live &&
+      i < OWN_REGION_PAGES &&
+      region.split === true &&
+      fresh.live === false &&
       name === fresh.name &&
       !this.#ledger.putsOff
     ) {
       const flags = region.flagsOf[i]!;
-      if ((flags & ~RESERVED) === 0) {
+      if ((flags & ~OWN_RESERVED) === 0) {
         fresh.live = true;
         fresh.page = page;
         fresh.pages = 1;
@@ -125,7 +129,7 @@ export class IommuEvents {
     const { slots } = device;
     const flags = slots.flagsAt(page);
     // Without a past, no rule objects.
-    if (QUICK && (flags & ~RESERVED) === 0 && slots.haveExactly(page, pages, flags)) {
+    if (QUICK && (flags & ~OWN_RESERVED) === 0 && slots.haveExactly(page, pages, flags)) {
       fresh.live = true;
       fresh.device = device;
       fresh.name = name;

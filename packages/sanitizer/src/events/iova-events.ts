@@ -72,10 +72,10 @@ export class IovaEvents {
   ): void {
     const start = state.addr + offsetBytes;
     if (
-      this.#fresh.live &&
+      this.#fresh.live === true &&
       attrs === 0 &&
       err === 0 &&
-      (this.#series.goesOn(dev, state) || this.#series.begin(dev, state)) &&
+      (this.#series.goesOn(state) || this.#series.begin(dev, state)) &&
       (sizeBytes === 4096
         ? this.#series.link(start, physBytes, dir)
         : this.#series.linkRange(start, physBytes, sizeBytes, dir))
