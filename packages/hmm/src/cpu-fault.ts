@@ -127,7 +127,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
-  const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
+  const code = yield* ops.migrateToRam({ mm, vma, page, folio: head, pmd });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.
