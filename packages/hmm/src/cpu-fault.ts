@@ -23,7 +23,6 @@ import {
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
-import { MIGRATE_TO_RAM_TRACE } from './protocol-tracepoints.ts';
 import { removeDeviceExclusive } from './exclusive-fault.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { swapIn } from './swap-in.ts';
@@ -128,7 +127,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
-  const point = mm.machine.trace.point(MIGRATE_TO_RAM_TRACE);
+  const point = mm.folios.protocol.migrateToRam;
   if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
   if (point.enabled) point.emit({ phase: 'end', folio: head });

@@ -9,7 +9,7 @@ import { migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import { MIGRATE_SLOTS_TRACE, type MigrateSlotsEvent } from './protocol-tracepoints.ts';
+import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
 import type { MigrateEvent } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
@@ -158,7 +158,7 @@ function trace(args: MigrateVma, phase: MigrateEvent['phase']): void {
 }
 
 function traceSlots(args: MigrateVma, phase: MigrateSlotsEvent['phase']): void {
-  const point = args.mm.machine.trace.point(MIGRATE_SLOTS_TRACE);
+  const point = args.mm.folios.protocol.migrateSlots;
   if (!point.enabled) return;
   const { src, dst, npages: slots, faultFolio, startPage, mm } = args;
   point.emit({ phase, src, dst, slots, faultFolio, startPage, mm });

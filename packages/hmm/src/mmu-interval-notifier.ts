@@ -2,7 +2,6 @@ import { EINTR, EINVAL, ENOMEM, EOVERFLOW, type Errno, type Task } from '@gpusvm
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
-import { NOTIFIER_READ_TRACE, NOTIFIER_REMOVE_TRACE } from './protocol-tracepoints.ts';
 
 /**
  * What the first pass of an invalidation leaves for the second (struct mmu_interval_notifier_finish). Owned by the
@@ -148,7 +147,7 @@ export function* mmuIntervalNotifierRemove(sub: MmuIntervalNotifier): Task<void>
   const mm = sub.mm;
   const subs = mm?.notifiers ?? null;
   if (mm === null || subs === null) throw new Error('interval notifier removed that was not inserted');
-  const point = mm.machine.trace.point(NOTIFIER_REMOVE_TRACE);
+  const point = mm.folios.protocol.remove;
   if (point.enabled) point.emit({ sub });
   let waitSeq = 0;
   if (!subs.invalidating) {
@@ -197,7 +196,7 @@ export function mmuIntervalSetSeq(sub: MmuIntervalNotifier, curSeq: number): voi
 }
 
 function traceRead(sub: MmuIntervalNotifier, phase: 'begin' | 'retry', seq: number): void {
-  const point = sub.mm?.machine.trace.point(NOTIFIER_READ_TRACE);
+  const point = sub.mm?.folios.protocol.read;
   if (point?.enabled === true) point.emit({ phase, sub, seq, stale: sub.invalidateSeq !== seq });
 }
 

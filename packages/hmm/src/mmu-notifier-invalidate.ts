@@ -8,7 +8,6 @@ import {
   usesTwoPasses,
 } from './mmu-interval-notifier.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import { NOTIFIER_CALLBACK_TRACE, NOTIFIER_RANGE_TRACE } from './protocol-tracepoints.ts';
 
 const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
 const CALLBACK: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate');
@@ -35,7 +34,7 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   const curSeq = subs.invalidateSeq;
   trace(mm, range, 'start', curSeq);
   traceRange(mm, range, 'start');
-  const callback = mm.machine.trace.point(NOTIFIER_CALLBACK_TRACE);
+  const callback = mm.folios.protocol.callback;
   const finishes: MmuIntervalNotifierFinish[] = [];
   let err: Errno = 0;
   for (const sub of hit) {
@@ -108,6 +107,6 @@ function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: num
 }
 
 function traceRange(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'refused' | 'end'): void {
-  const point = mm.machine.trace.point(NOTIFIER_RANGE_TRACE);
+  const point = mm.folios.protocol.range;
   if (point.enabled) point.emit({ phase, mm, range });
 }
