@@ -12,7 +12,7 @@ export const ODP2: MmBug = {
   title: 'an entry loses VALID and keeps DMA_MAPPED: its mapping is never undone',
   source: 'drivers/infiniband/core/umem_odp.c and mm/hmm.c of 7.3, latent',
   evidence: 'read',
-  finds: 'I15',
+  finds: 'S19',
   rdma: true,
   *prepare({ odp }) {
     yield* odp!.open();
