@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defineTracepoint, TraceBus, type TraceRecord } from '../src/index.ts';
+import { defineLiveTracepoint, defineTracepoint, TraceBus, type TraceRecord } from '../src/index.ts';
 
 const MAP = defineTracepoint<{ pfn: number }>('map');
 const UNMAP = defineTracepoint<{ pfn: number }>('unmap');
@@ -137,5 +137,19 @@ describe('a tracepoint whose layer passes the parts of an event', () => {
     expect([point.enabled, bus.point(LINK).enabled]).toEqual([false, false]);
     point.emit(8);
     expect([seen, built]).toEqual([[7], 0]);
+  });
+
+  it('keeps events with live objects from those who listen to everything that can be printed', () => {
+    const bus = new TraceBus();
+    const LIVE = defineLiveTracepoint<{ owner: object }>('live');
+    const printed: string[] = [];
+    bus.point(LIVE);
+    bus.onAll(({ name }) => printed.push(name));
+    const owner = {};
+    const heard: object[] = [];
+    bus.on(LIVE, (e) => heard.push(e.owner));
+    bus.point(LIVE).emit({ owner });
+    bus.point(MAP).emit({ pfn: 1 });
+    expect([heard, printed]).toEqual([[owner], ['map']]);
   });
 });

@@ -1,5 +1,6 @@
 import { type DmaDevice, dmaIovaUnlinkRuns, DMA_BIDIRECTIONAL } from '@gpusvm/dma-iova';
 import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Task } from '@gpusvm/kernel';
+import { DMA_PFN_TRACE } from '../device-tracepoints.ts';
 import { FOLIO_DIRTY } from '../folio-flags.ts';
 import {
   attributes,
@@ -190,6 +191,7 @@ export class UmemOdp {
       const addr = this.#mapEntry(index);
       if (addr < 0) break;
       for (let k = 0; k < step; k++) this.table.set(page + k, addr + k * PAGE_SIZE);
+      this.#tell('map', index, flags[index]!);
       mapped++;
     }
     return mapped;
@@ -228,10 +230,24 @@ export class UmemOdp {
     const { flags, pfn } = this.map.pfns;
     const write = (flags[index]! & HMM_PFN_WRITE) !== 0;
     const { dev } = this.#o;
-    const mapped = dev === null ? flags[index] !== 0 : hmmDmaUnmapPfn(dev, this.map, index);
+    const before = flags[index]!;
+    const mapped = dev === null ? before !== 0 : hmmDmaUnmapPfn(dev, this.map, index);
+    if (mapped) this.#tell('unmap', index, before);
     const { folios } = this.#o.mm;
     if (mapped && write) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
     flags[index] = 0;
+  }
+
+  /** Tell who checks what became of an entry. */
+  #tell(phase: 'map' | 'unmap', index: number, flags: number): void {
+    const { dev, mm, startPage } = this.#o;
+    const point = mm.machine.trace.point(DMA_PFN_TRACE);
+    if (!point.enabled) return;
+    const page = startPage + index * 2 ** (this.#shift - 12);
+    const iommu = this.map.mode !== 'stateless' && (flags & HMM_PFN_P2PDMA_BUS) === 0;
+    const mmio = (flags & HMM_PFN_P2PDMA) !== 0;
+    const pfn = this.map.pfns.pfn[index]!;
+    point.emit({ phase, device: dev.name, sub: this.sub, page, pfn, flags, iommu, mmio });
   }
 
   /** Whole runs of mapped entries with one flush; they count as never mapped afterwards. */
@@ -255,6 +271,7 @@ export class UmemOdp {
       }
       open = linked;
       if (!linked) continue;
+      this.#tell('unmap', index, flags[index]!);
       if ((flags[index]! & HMM_PFN_WRITE) !== 0) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
       flags[index] = 0;
     }

@@ -3,8 +3,12 @@ import type { NotShown } from './catalogue.ts';
 import type { Replay } from './replay.ts';
 
 /** The catalogue for machines. */
-export function bugListJson(bugs: readonly Bug[], notShown: readonly NotShown[]): string {
-  return json({ version: 1, bugs: bugs.map(describe), notShown });
+export function bugListJson(
+  bugs: readonly Bug[],
+  notShown: readonly NotShown[],
+  explored: readonly object[],
+): string {
+  return json({ version: 1, bugs: bugs.map(describe), explored, notShown });
 }
 
 /** The replays of one bug for machines, reports included. */

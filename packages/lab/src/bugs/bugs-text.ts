@@ -3,7 +3,11 @@ import type { NotShown } from './catalogue.ts';
 import { REPLAY_MODES, type Replay } from './replay.ts';
 
 /** The catalogue for people: a line a bug with the rule that is named in each mode. */
-export function bugListText(bugs: readonly Bug[], notShown: readonly NotShown[]): string {
+export function bugListText(
+  bugs: readonly Bug[],
+  notShown: readonly NotShown[],
+  explored: readonly string[],
+): string {
   const head = `${'id'.padEnd(8)}${REPLAY_MODES.map((mode) => mode.padEnd(9)).join('')}what`;
   const lines = bugs.map(({ id, rules, title }) => {
     const cells = REPLAY_MODES.map((mode) => (rules[mode] ?? '-').padEnd(9));
@@ -11,7 +15,10 @@ export function bugListText(bugs: readonly Bug[], notShown: readonly NotShown[])
   });
   const rest = notShown.map(({ id, why }) => `${id.padEnd(8)}not shown: ${why}`);
   const foot = `${bugs.length} bugs; the rule that the sanitizer names in each mode, - where the bug does not show.`;
-  return [head, ...lines, ...rest, foot, 'Replay one: gpusvm bugs ID', ''].join('\n');
+  const race = `${explored.length} bugs that the explorer finds, whatever the IOMMU mode: the rule, or how the tasks end.`;
+  return [head, ...lines, foot, '', ...explored, race, '', ...rest, 'Replay one: gpusvm bugs ID', ''].join(
+    '\n',
+  );
 }
 
 /** The replays of one bug for people: outcome by mode, then the first report of each patched run. */

@@ -2,6 +2,10 @@ import { Command } from 'commander';
 import { bugListJson, replayJson } from '../bugs/bugs-json.ts';
 import { bugListText, replayText } from '../bugs/bugs-text.ts';
 import { BUGS, NOT_SHOWN } from '../bugs/catalogue.ts';
+import type { MmBug } from '../bugs/mm/mm-bug.ts';
+import { MM_BUGS, MM_NOT_SHOWN } from '../bugs/mm/mm-catalogue.ts';
+import { replayMmBoth } from '../bugs/mm/mm-replay.ts';
+import { mmBugJson, mmBugLines, mmReplayText } from '../bugs/mm/mm-text.ts';
 import { replayAll } from '../bugs/replay.ts';
 import { UserError } from './user-error.ts';
 
@@ -9,7 +13,7 @@ import { UserError } from './user-error.ts';
 export function bugsCommand(): Command {
   return new Command('bugs')
     .description(
-      'List real bugs of the DMA layer and its users, or replay one on correct and on patched code in every IOMMU mode.',
+      'List real bugs of the DMA layer, of mm and of their users, or replay one on correct and on patched code: in every IOMMU mode, or under every interleaving.',
     )
     .exitOverride()
     .argument('[id]', 'bug to replay; without it all are listed')
@@ -20,11 +24,16 @@ export function bugsCommand(): Command {
 }
 
 function list(asJson: true | undefined): string {
-  return asJson ? bugListJson(BUGS, NOT_SHOWN) : bugListText(BUGS, NOT_SHOWN);
+  const notShown = [...NOT_SHOWN, ...MM_NOT_SHOWN];
+  return asJson
+    ? bugListJson(BUGS, notShown, MM_BUGS.map(mmBugJson))
+    : bugListText(BUGS, notShown, mmBugLines(MM_BUGS));
 }
 
 function replayed(id: string, asJson: true | undefined): string {
   const wanted = id.toUpperCase();
+  const mmBug = MM_BUGS.find((b) => b.id === wanted);
+  if (mmBug !== undefined) return explored(mmBug, asJson);
   const bug = BUGS.find((b) => b.id === wanted);
   if (bug === undefined) throw new UserError(unknown(id, wanted));
   const replays = replayAll(bug);
@@ -33,8 +42,16 @@ function replayed(id: string, asJson: true | undefined): string {
   return asJson ? replayJson(bug, replays) : replayText(bug, replays);
 }
 
+function explored(bug: MmBug, asJson: true | undefined): string {
+  const replays = replayMmBoth(bug);
+  const asExpected = replays.every((r) => r.asExpected);
+  if (!asExpected) process.exitCode = 1;
+  if (asJson !== true) return mmReplayText(bug, replays);
+  return `${JSON.stringify({ version: 1, bug: mmBugJson(bug), asExpected, replays }, null, 2)}\n`;
+}
+
 function unknown(id: string, wanted: string): string {
-  const why = NOT_SHOWN.find((b) => b.id === wanted)?.why;
+  const why = [...NOT_SHOWN, ...MM_NOT_SHOWN].find((b) => b.id === wanted)?.why;
   if (why !== undefined) return `${wanted} is not replayed: ${why}`;
   return `no bug '${id}'; gpusvm bugs lists them all`;
 }

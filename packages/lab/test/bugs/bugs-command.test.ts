@@ -1,5 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { BUGS, NOT_SHOWN } from '../../src/bugs/catalogue.ts';
+import { MM_BUGS, MM_NOT_SHOWN } from '../../src/bugs/mm/mm-catalogue.ts';
 import { bugsCommand } from '../../src/cli/bugs-command.ts';
 import { UserError } from '../../src/cli/user-error.ts';
 
@@ -31,9 +32,14 @@ it('replays one bug, whatever the case of its id', () => {
 });
 
 it('prints the same as JSON, byte for byte on every run', () => {
-  const list = JSON.parse(run('--json')) as { bugs: { id: string }[]; notShown: unknown[] };
+  const list = JSON.parse(run('--json')) as {
+    bugs: { id: string }[];
+    explored: { id: string }[];
+    notShown: unknown[];
+  };
   expect(list.bugs.map((b) => b.id)).toEqual(BUGS.map((b) => b.id));
-  expect(list.notShown).toHaveLength(NOT_SHOWN.length);
+  expect(list.notShown).toHaveLength(NOT_SHOWN.length + MM_NOT_SHOWN.length);
+  expect(list.explored.map((b) => b.id)).toEqual(MM_BUGS.map((b) => b.id));
   const replay = run('D6', '--json');
   expect(run('D6', '--json')).toBe(replay);
   const { asExpected, replays } = JSON.parse(replay) as {
@@ -49,4 +55,20 @@ it('refuses an unknown bug with a sentence, and says why a row is not replayed',
   expect(() => run('nothing')).toThrow(UserError);
   expect(() => run('nothing')).toThrow("no bug 'nothing'");
   expect(() => run('RFC3-3')).toThrow('a lock of drm_gpusvm is released twice');
+});
+
+it('explores a bug of mm and prints the shortest schedule', () => {
+  const out = run('hmm-b5');
+  expect(out).toMatch(/^correct +silent in \d+ interleavings, \d+ states$/m);
+  expect(out).toMatch(/^patched +S7$/m);
+  expect(out).toContain('still writes page 1024');
+  expect(out).toContain('the shortest there is:');
+  expect(out).not.toContain('NOT AS EXPECTED');
+  expect(run('HMM-B5')).toBe(out);
+  const { bug, asExpected } = JSON.parse(run('HMM-B5', '--json')) as {
+    bug: { finds: string };
+    asExpected: boolean;
+  };
+  expect([bug.finds, asExpected]).toEqual(['S7', true]);
+  expect(() => run('HMM-B4')).toThrow('no page-table locks');
 });

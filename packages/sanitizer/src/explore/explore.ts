@@ -13,6 +13,7 @@ import {
 } from '@gpusvm/kernel';
 import { ExploredRun, type Fault, Ways } from './explored-run.ts';
 import type { Exploration, ExplorationFailure, ExplorationResult } from './exploration.ts';
+import { foldSteps } from './fold-steps.ts';
 import { StateGraph } from './state-graph.ts';
 import { watched } from './watched.ts';
 
@@ -136,7 +137,7 @@ class Explorer<C> {
   }
 
   /** The run of a schedule, step by step. */
-  trace(schedule: Schedule): { fault: Fault | null; steps: string[] } {
+  trace(schedule: Schedule): { fault: Fault | null; steps: readonly string[] } {
     const run = new ExploredRun(this.#program);
     const steps: string[] = [];
     let last: TaskHandle | null = null;
@@ -149,7 +150,7 @@ class Explorer<C> {
       run.checkState();
     });
     place();
-    return { fault, steps };
+    return { fault, steps: fault?.kind === 'livelock' ? foldSteps(steps) : steps };
   }
 
   /** The strategy, with the ways of the tasks kept. */

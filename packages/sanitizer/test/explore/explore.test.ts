@@ -110,6 +110,7 @@ describe('explore', () => {
     const { failure } = explore(program);
     expect(failure).toMatchObject({ kind: 'livelock', schedule: '-' });
     expect(failure?.message).toBe("no end after 100 steps: waiter at 'sleep' still goes on");
+    expect(failure?.steps).toEqual(['waiter: sleep', 'the last 1 again, 99 times and more']);
   });
 
   it('reports what a task throws, and explores allocation failures as choices', () => {
