@@ -1,10 +1,13 @@
 // The two commands of the repository, for a machine that has Node and npm and nothing else:
 //   node tools/dev.mjs start   build the lab and what it stands on, then run its demo
 //   node tools/dev.mjs test    every check of every package; the last line is "N passed, N failed"
+//   node tools/dev.mjs vm      the tests in QEMU guests: installs QEMU and builds the kernels when they are missing
+//   node tools/dev.mjs ci      both, with one last line
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { describeMissing } from './vm-harness/missing.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -79,14 +82,17 @@ function listPackages() {
   );
 }
 
-const reportOf = (packageDir) => join(packageDir, '.vitest', 'results.json');
+/** Names of vitest's reports: of the tests that run anywhere, and of those in guests. */
+const REPORT = 'results.json';
+const VM_REPORT = 'vm-results.json';
+const reportOf = (packageDir, name) => join(packageDir, '.vitest', name);
 
 /** Adds up vitest's reports. A test file that could not even be loaded counts as one failed test. */
-function countTests() {
+function countTests(reportName) {
   let passed = 0;
   let failed = 0;
   for (const packageDir of listPackages()) {
-    const report = readJson(reportOf(packageDir));
+    const report = readJson(reportOf(packageDir, reportName));
     if (!report) continue;
     passed += report.numPassedTests;
     failed += report.numFailedTests;
@@ -124,38 +130,64 @@ function start(pnpm, args) {
   return run(process.execPath, [join('packages', 'lab', 'dist', 'cli', 'main.js'), ...demo]);
 }
 
-function test(pnpm, args) {
+/**
+ * Runs turbo tasks and counts what they did: tests, and as one failure each check that has no tests.
+ *
+ * @returns {{ passed: number, failed: number, status: number }}
+ */
+function runChecks(pnpm, tasks, reportName, args) {
   // Neither a report nor a summary of an earlier run may be counted in this one.
-  for (const packageDir of listPackages()) rmSync(reportOf(packageDir), { force: true });
+  for (const packageDir of listPackages()) rmSync(reportOf(packageDir, reportName), { force: true });
   rmSync(runsDir, { recursive: true, force: true });
 
   const installed = install(pnpm);
   const status =
-    installed ||
-    runTurbo(pnpm, [
-      ...TEST_TASKS,
-      '--continue=dependencies-successful',
-      '--output-logs=errors-only',
-      '--concurrency=2',
-      '--summarize',
-      ...args,
-    ]);
+    installed || runTurbo(pnpm, [...tasks, '--continue=dependencies-successful', '--summarize', ...args]);
 
   const failedTasks = listFailedTasks();
-  const tests = countTests();
+  const tests = countTests(reportName);
   if (failedTasks.length > 0) console.log(`\nfailed checks: ${failedTasks.join(', ')}`);
   // A check that is not a test (types, lint, format, layers, packages) has no test to count: it counts as one.
-  const isCounted = (task) => task.endsWith('#test') && tests.failed > 0;
+  const isCounted = (task) => /#test(:vm)?$/.test(task) && tests.failed > 0;
   const failedChecks = failedTasks.filter((task) => !isCounted(task)).length;
   const failed = tests.failed + failedChecks || (status === 0 ? 0 : 1);
-  console.log(`${tests.passed} passed, ${failed} failed`);
-  return failed > 0 ? status || 1 : 0;
+  return { passed: tests.passed, failed, status };
+}
+
+function runTests(pnpm, args) {
+  return runChecks(pnpm, TEST_TASKS, REPORT, ['--output-logs=errors-only', '--concurrency=2', ...args]);
+}
+
+/** One package at a time: guests are slow enough alone. */
+function runVmTests(pnpm, args) {
+  return runChecks(pnpm, ['test:vm'], VM_REPORT, ['--output-logs=new-only', '--concurrency=1', ...args]);
+}
+
+/** Prints the sum as the last line, and returns the exit status. */
+function report(results) {
+  const sum = (field) => results.reduce((total, result) => total + result[field], 0);
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
+  return sum('failed') > 0 ? results.find((result) => result.failed > 0).status || 1 : 0;
+}
+
+function test(pnpm, args) {
+  const result = runTests(pnpm, args);
+  console.log(`skipped: the tests in guests. ${describeMissing()} 'npm run test:vm' runs them.`);
+  return report([result]);
+}
+
+function vm(pnpm, args) {
+  return report([runVmTests(pnpm, args)]);
+}
+
+function ci(pnpm) {
+  return report([runTests(pnpm, []), runVmTests(pnpm, [])]);
 }
 
 const [command, ...args] = process.argv.slice(2);
-const commands = { start, test };
+const commands = { start, test, vm, ci };
 if (!Object.hasOwn(commands, command)) {
-  console.error('usage: node tools/dev.mjs start|test [arguments]');
+  console.error('usage: node tools/dev.mjs start|test|vm|ci [arguments]');
   process.exitCode = 2;
 } else {
   process.exitCode = commands[command](findPnpm(), args);

@@ -1,4 +1,5 @@
 import type { Machine, Pfn } from '@gpusvm/kernel';
+import { DramView } from './dram-view.ts';
 import { PageBlocks } from './page-blocks.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
 
@@ -12,6 +13,8 @@ const PAGE = 4096;
  */
 export class ByteMemory implements PhysicalMemory {
   readonly totalPages: number;
+  readonly unitBytes = 1;
+  readonly dram: DramView = new DramView(this);
   readonly #blocks: PageBlocks;
   readonly #pages = new Map<Pfn, Uint8Array>();
 
@@ -57,6 +60,10 @@ export class ByteMemory implements PhysicalMemory {
 
   copy(toBytes: number, fromBytes: number, lengthBytes: number): void {
     this.write(toBytes, this.read(fromBytes, lengthBytes));
+  }
+
+  zero(physBytes: number, lengthBytes: number): void {
+    this.write(physBytes, new Uint8Array(lengthBytes));
   }
 
   /** The bytes at a physical address. Across pages. */

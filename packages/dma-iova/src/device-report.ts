@@ -27,8 +27,9 @@ export function liveResources(dev: DmaDevice): LiveItem[] {
   }
   if (dev.iova !== null) {
     const reservations = new Listing();
+    const per = dev.granulePages;
     dev.iova.forEachLive((first, last) => {
-      if (!queued.has(first)) reservations.add(range(first, last - first + 1));
+      if (!queued.has(first * per)) reservations.add(range(first * per, (last - first + 1) * per));
     });
     items.push(reservations.item(dev, 'iova reservation'));
   }

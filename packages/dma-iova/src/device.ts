@@ -1,18 +1,37 @@
 import type { LiveItem, Machine, Pfn, Tracepoint } from '@gpusvm/kernel';
-import { type DmaDataDirection, dmaInfoToProt, IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
+import { IOMMU_READ, IOMMU_WRITE } from './attributes.ts';
 import { liveResources } from './device-report.ts';
-import { C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
-import { type DmaDeviceOptions, type IommuMode, makeDomain, MSI_WINDOW, reserve } from './device-options.ts';
+import { C_CALL_LINK, C_DMA_FAULT, C_IOVA_ALLOC, C_IOVA_FREE, dmaCounters } from './dma-counters.ts';
+import {
+  type DmaDeviceOptions,
+  type IommuMode,
+  makeDomain,
+  MSI_WINDOW,
+  reserve,
+  type ReservedRegion,
+} from './device-options.ts';
 import { dmaTracepoints, type DmaTracepoints } from './dma-tracepoints.ts';
 import { FlushQueue } from './flush-queue.ts';
+import type { DramView } from './dram-view.ts';
 import type { IommuDomain } from './iommu-domain.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import type { IovaAllocator } from './iova/iova-allocator.ts';
 import { iovaAllocator } from './iova/iova-allocators.ts';
+import type { P2pClient } from './p2pdma.ts';
 import { PagingDomain } from './paging-domain.ts';
+import { type PeerMemory, PeerWindows } from './peer-memory.ts';
 import { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
+import { SEGMENT_SLOTS, SLOT_BYTES } from './swiotlb-pool.ts';
 import { Swiotlb } from './swiotlb.ts';
-import { DMA_ACCESS, DMA_FAULT, type DmaAccessEvent, type DmaFaultEvent } from './tracepoints.ts';
+import {
+  DMA_ACCESS,
+  DMA_DEVICE_CREATE,
+  DMA_DEVICE_DESTROY,
+  DMA_FAULT,
+  type DmaAccessArgs,
+  type DmaAccessEvent,
+  type DmaFaultEvent,
+} from './tracepoints.ts';
 
 const PAGES_32BIT = 2 ** 20;
 
@@ -27,14 +46,30 @@ export class DmaDevice {
   readonly mode: IommuMode;
   readonly coherent: boolean;
   readonly untrusted: boolean;
+  /** IOVA bytes that are never handed out, in translated modes. */
+  readonly reservedRegions: readonly ReservedRegion[];
   /** Null in modes `none` and `swiotlb`. */
   readonly domain: IommuDomain | null;
   /** Null in modes `none` and `swiotlb`. */
   readonly iova: IovaAllocator | null;
   /** Null unless lazy. */
   readonly flushQueue: FlushQueue | null;
-  /** Null unless bouncing is forced or the device is untrusted. */
+  /** Null unless something may have to be bounced, see {@link DmaDeviceOptions.swiotlbPages}. */
   readonly swiotlb: Swiotlb | null;
+  /** Smallest page of the domain; 4096 when the device is not translated. */
+  readonly granuleBytes: number;
+  /** 4 KiB pages of a granule. */
+  readonly granulePages: number;
+  /** Offset bits that a bounce slot keeps. */
+  readonly minAlignMask: number;
+  /** @internal see {@link DmaDeviceOptions.kmallocAlignBytes}. */
+  readonly kmallocAlignBytes: number;
+  readonly maxSegmentBytes: number;
+  readonly segmentBoundaryBytes: number;
+  /** Where the device sits, for peer memory. */
+  readonly p2p: P2pClient;
+  /** @internal memory as the device sees it, when it does not snoop and the memory tells the two apart. */
+  readonly dram: DramView | null;
   /** Virtual CPU on which the DMA API runs: it selects rcaches and flush queue. */
   cpu = 0;
   /** @internal values of counter group `dma`. */
@@ -43,20 +78,24 @@ export class DmaDevice {
   readonly gather: IotlbGather = new IotlbGather();
   /** @internal translated, snooping, never bounced: a page-aligned link is nothing but a map. */
   readonly plain: boolean;
-  /** @internal protection by direction for links without attributes. */
-  readonly protection: Uint8Array;
+  /** @internal links of whole pages since the counters were folded. */
+  pageLinks = 0;
   /** @internal tracepoints of the DMA API. */
   readonly trace: DmaTracepoints;
   #maskBits: number;
   readonly #busBits: number;
+  /** Null = as the DMA mask. */
+  readonly #coherentBits: number | null;
+  readonly #peers: PeerWindows;
   #limitPage = 0;
   /** pci_32bit_workaround: prefer addresses below 4 GiB until that fails once. */
   #prefer32: boolean;
+  readonly #endCounting: () => void;
   #polledNs = 0;
   /** What was still alive when the device was destroyed; stays in the ledger. */
   #leaked: readonly LiveItem[] | null = null;
   readonly #fault: Tracepoint<DmaFaultEvent>;
-  readonly #access: Tracepoint<DmaAccessEvent>;
+  readonly #access: Tracepoint<DmaAccessEvent, DmaAccessArgs>;
 
   constructor(machine: Machine, memory: PhysicalMemory, o: DmaDeviceOptions) {
     this.machine = machine;
@@ -65,31 +104,57 @@ export class DmaDevice {
     this.mode = o.iommu;
     this.coherent = o.coherent ?? true;
     this.untrusted = o.untrusted ?? false;
-    this.counters = dmaCounters(machine).values;
+    const counters = dmaCounters(machine);
+    this.counters = counters.values;
+    this.#endCounting = counters.addSource(() => this.#foldCounters());
     this.trace = dmaTracepoints(machine);
     this.#fault = machine.trace.point(DMA_FAULT);
     this.#access = machine.trace.point(DMA_ACCESS);
     this.#maskBits = o.dmaMaskBits ?? 48;
     this.#busBits = o.busDmaLimitBits ?? 0;
+    this.#coherentBits = o.coherentMaskBits ?? null;
+    this.minAlignMask = o.minAlignMask ?? 0;
+    this.kmallocAlignBytes = o.kmallocAlignBytes ?? 0;
+    this.maxSegmentBytes = o.maxSegmentBytes ?? 65536;
+    this.segmentBoundaryBytes = o.segmentBoundaryBytes ?? 2 ** 32;
+    this.p2p = o.p2p ?? { upstreamBridge: `root port of ${o.name}`, hostBridgeAllowed: true };
+    this.#peers = new PeerWindows(this.p2p);
+    this.dram = this.coherent ? null : (memory.dram ?? null);
     this.#prefer32 = o.forcedac !== true;
     const translated = o.iommu === 'strict' || o.iommu === 'lazy';
     this.domain = translated ? (o.domain ?? makeDomain(machine, o)) : null;
-    this.iova = translated ? iovaAllocator(o.iovaAllocator ?? 'linux-rbtree', machine) : null;
-    if (this.iova !== null) reserve(this.iova, o.reservedRegions ?? [MSI_WINDOW]);
+    this.granulePages = this.domain === null ? 1 : 2 ** this.domain.leafOrders[0]!;
+    this.granuleBytes = this.granulePages * 4096;
+    this.iova = translated
+      ? iovaAllocator(o.iovaAllocator ?? 'linux-rbtree', machine, 2 ** 32 / this.granuleBytes)
+      : null;
+    this.reservedRegions = o.reservedRegions ?? [MSI_WINDOW];
+    if (this.iova !== null) reserve(this.iova, this.granuleBytes, this.reservedRegions);
     this.flushQueue =
       this.domain !== null && o.iommu === 'lazy'
         ? new FlushQueue(machine, this.domain, o.flushQueue ?? 'per-cpu', (page, pages) =>
             this.#returnIova(page, pages),
           )
         : null;
-    const bounces = o.iommu === 'swiotlb' || (translated && this.untrusted);
-    this.swiotlb = bounces ? new Swiotlb(machine, memory, o.name, o.swiotlbPages ?? 16384) : null;
-    this.plain = translated && this.coherent && !bounces;
-    this.protection = Uint8Array.from([0, 1, 2, 3], (dir) =>
-      dmaInfoToProt(dir as DmaDataDirection, this.coherent, 0),
-    );
+    const bounces =
+      o.iommu === 'swiotlb' ||
+      (translated && this.untrusted) ||
+      (this.kmallocAlignBytes !== 0 && !this.coherent) ||
+      (o.iommu === 'none' && o.swiotlbPages !== undefined);
+    this.swiotlb = bounces
+      ? new Swiotlb(
+          machine,
+          memory,
+          o.name,
+          o.swiotlbPages ?? 16384,
+          o.swiotlbSegmentBytes ?? SEGMENT_SLOTS * SLOT_BYTES,
+        )
+      : null;
+    this.plain = translated && this.coherent && !bounces && this.granulePages === 1;
     this.#updateLimit();
     machine.ledger.register(() => this.#leaked ?? liveResources(this));
+    const created = machine.trace.point(DMA_DEVICE_CREATE);
+    if (created.enabled) created.emit(this);
   }
 
   /** Width of the DMA mask (dma_set_mask). */
@@ -107,8 +172,20 @@ export class DmaDevice {
     return this.#limitPage;
   }
 
+  /** Last page that coherent allocations of the device may use; -1 when it has no coherent mask. */
+  get coherentLimitPage(): number {
+    if (this.#coherentBits === null) return this.#limitPage;
+    return this.#coherentBits === 0 ? -1 : this.#limitOf(this.#coherentBits);
+  }
+
+  /** Let the device reach the memory of another one. */
+  connectPeer(peer: PeerMemory): void {
+    this.#peers.connect(peer);
+  }
+
   /**
-   * Device read through a DMA address: IOTLB, then page table, then memory; or memory directly.
+   * Device read through a DMA address: IOTLB, then page table, then memory; or memory directly. On a device that
+   * does not snoop: what memory holds, not what the CPU's caches do.
    *
    * @returns the page's content tag, or NO_TAG after a DMA fault (counted and traced).
    */
@@ -116,7 +193,8 @@ export class DmaDevice {
     const pfn = this.#reach(dmaAddrBytes, IOMMU_READ);
     if (pfn === NO_PFN) return NO_TAG;
     if (this.#access.enabled) this.#traceAccess(dmaAddrBytes, 'read', pfn);
-    return this.memory.readTag(pfn);
+    if (pfn >= this.memory.totalPages) return this.#peers.at(pfn)!.readTag(pfn);
+    return this.dram === null ? this.memory.readTag(pfn) : this.dram.read(pfn);
   }
 
   /** Device write through a DMA address; false after a DMA fault (counted and traced). */
@@ -124,7 +202,9 @@ export class DmaDevice {
     const pfn = this.#reach(dmaAddrBytes, IOMMU_WRITE);
     if (pfn === NO_PFN) return false;
     if (this.#access.enabled) this.#traceAccess(dmaAddrBytes, 'write', pfn);
-    this.memory.writeTag(pfn, tag);
+    if (pfn >= this.memory.totalPages) this.#peers.at(pfn)!.writeTag(pfn, tag);
+    else if (this.dram === null) this.memory.writeTag(pfn, tag);
+    else this.dram.write(pfn, tag);
     return true;
   }
 
@@ -144,33 +224,38 @@ export class DmaDevice {
    */
   destroy(): void {
     if (this.#leaked !== null) throw new RangeError(`device ${this.name} is destroyed already`);
+    const point = this.machine.trace.point(DMA_DEVICE_DESTROY);
+    if (point.enabled) point.emit(this);
     this.flushQueue?.drain();
     // Table pages go with the domain; leaves, reservations and slots had an owner who forgot them.
     this.#leaked = liveResources(this).filter((item) => item.kind !== 'io page table' && item.count > 0);
     this.swiotlb?.destroy();
     if (this.domain instanceof PagingDomain) this.domain.destroy();
+    this.#endCounting();
   }
 
   /**
    * @internal iommu_dma_alloc_iova: below 4 GiB first, without emptying caches, until that fails once.
    *
+   * @param pages - 4 KiB pages, a multiple of a granule.
    * @returns the first IOVA page, 0 when there is no space.
    */
-  allocIova(pages: number): number {
+  allocIova(pages: number, limit: number = this.#limitPage): number {
     const iova = this.iova!;
+    const per = this.granulePages;
+    const granules = pages / per;
     this.poll();
-    const limit = this.#limitPage;
     if (this.#prefer32 && limit >= PAGES_32BIT) {
-      const low = iova.alloc(pages, PAGES_32BIT - 1, false, this.cpu);
+      const low = iova.alloc(granules, PAGES_32BIT / per - 1, false, this.cpu);
       if (low !== 0) {
         this.counters[C_IOVA_ALLOC]!++;
-        return low;
+        return low * per;
       }
       this.#prefer32 = false;
     }
-    const page = iova.alloc(pages, limit, true, this.cpu);
-    if (page !== 0) this.counters[C_IOVA_ALLOC]!++;
-    return page;
+    const first = iova.alloc(granules, per === 1 ? limit : Math.floor((limit + 1) / per) - 1, true, this.cpu);
+    if (first !== 0) this.counters[C_IOVA_ALLOC]!++;
+    return first * per;
   }
 
   /** @internal iommu_dma_free_iova: to the allocator, or with the gather's tables to the flush queue. */
@@ -192,19 +277,27 @@ export class DmaDevice {
     this.iova?.poll();
   }
 
+  #foldCounters(): void {
+    this.counters[C_CALL_LINK]! += this.pageLinks;
+    this.pageLinks = 0;
+  }
+
   #returnIova(page: number, pages: number): void {
     this.counters[C_IOVA_FREE]!++;
-    this.iova!.free(page, pages, this.cpu);
+    this.iova!.free(page / this.granulePages, pages / this.granulePages, this.cpu);
   }
 
   #reach(dmaAddrBytes: number, access: number): Pfn {
     const page = Math.floor(dmaAddrBytes / 4096);
+    const atBus = this.#peers.isEmpty ? NO_PFN : this.#peers.throughSwitch(page);
+    if (atBus !== NO_PFN) return atBus;
     let pfn = page;
     if (this.domain !== null) {
       if (this.flushQueue !== null) this.poll();
       pfn = this.domain.deviceTranslate(page, access);
       if (pfn === NO_PFN) return this.#refuse(dmaAddrBytes, access);
     }
+    if (pfn >= this.memory.totalPages && this.#peers.at(pfn) !== undefined) return pfn;
     if (pfn >= this.memory.totalPages || pfn < 1) return this.#refuse(dmaAddrBytes, access);
     return pfn;
   }
@@ -226,14 +319,18 @@ export class DmaDevice {
   }
 
   #traceAccess(dmaAddrBytes: number, access: 'read' | 'write', pfn: Pfn): void {
-    this.#access.emit({ device: this.name, dmaAddrBytes, access, pfn });
+    this.#access.emit(this, dmaAddrBytes, access, pfn);
   }
 
   #updateLimit(): void {
+    this.#limitPage = this.#limitOf(this.#maskBits);
+  }
+
+  #limitOf(maskBits: number): number {
     let limit = this.domain === null ? 2 ** 52 - 1 : this.domain.apertureLastPage;
-    for (const bits of [this.#maskBits, this.#busBits]) {
+    for (const bits of [maskBits, this.#busBits]) {
       if (bits !== 0) limit = Math.min(limit, 2 ** Math.max(0, bits - 12) - 1);
     }
-    this.#limitPage = limit;
+    return limit;
   }
 }

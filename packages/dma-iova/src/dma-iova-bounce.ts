@@ -1,10 +1,14 @@
 import { ENOMEM, type Errno } from '@gpusvm/kernel';
-import { DMA_ATTR_MMIO, DMA_ATTR_SKIP_CPU_SYNC, type DmaDataDirection, dmaInfoToProt } from './attributes.ts';
+import { archSyncDmaForCpu, needsCacheMaintenance } from './arch-sync-dma.ts';
+import { DMA_ATTR_SKIP_CPU_SYNC, type DmaDataDirection } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
-import { C_CPU_SYNC, C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
+import { C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
 import type { DmaIovaState } from './dma-iova-state.ts';
+import { zeroPadding } from './dma-map.ts';
 import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { granulePages, iovaOffset } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
+import { warnInactive } from './swiotlb-rules.ts';
 
 /**
  * Link a range of which the device may see only its own bytes: the parts of pages at head and tail go through
@@ -20,9 +24,10 @@ export function linkBounced(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  const pad = physBytes & 4095;
-  const head = pad === 0 ? 0 : Math.min(sizeBytes, 4096 - pad);
-  const tail = head === sizeBytes ? 0 : (physBytes + sizeBytes) & 4095;
+  if (warnInactive(dev)) return -ENOMEM;
+  const pad = iovaOffset(dev, physBytes);
+  const head = pad === 0 ? 0 : Math.min(sizeBytes, dev.granuleBytes - pad);
+  const tail = head === sizeBytes ? 0 : iovaOffset(dev, physBytes + sizeBytes);
   const middle = sizeBytes - head - tail;
   let done = 0;
   let err: Errno = 0;
@@ -31,7 +36,15 @@ export function linkBounced(
     if (err === 0) done = head;
   }
   if (err === 0 && middle !== 0) {
-    err = iommuMapBytes(dev, state.addr + offsetBytes + done, physBytes + done, middle, dir, attrs);
+    err = iommuMapBytes(
+      dev,
+      state.addr + offsetBytes + done,
+      physBytes + done,
+      middle,
+      dir,
+      attrs,
+      defers(dev),
+    );
     if (err === 0) done += middle;
   }
   if (err === 0 && tail !== 0) {
@@ -40,6 +53,11 @@ export function linkBounced(
   }
   if (err !== 0 && done !== 0) undo(dev, state.addr + offsetBytes, done, dir, attrs);
   return err;
+}
+
+/** Whether the barrier behind the cache maintenance of links comes with the sync. */
+function defers(dev: DmaDevice): boolean {
+  return dev.machine.profile.dma.linkDefersCacheFlush;
 }
 
 /** Unmap what a failing link has done so far and give its slots back. */
@@ -51,13 +69,16 @@ function undo(
   attrs: number,
 ): void {
   syncForCpuSlowly(dev, addrBytes, sizeBytes, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC, 'stop-at-hole');
-  const pad = addrBytes & 4095;
+  const pad = iovaOffset(dev, addrBytes);
   dev.gather.reset(false);
-  dev.domain!.unmapRange((addrBytes - pad) / 4096, Math.ceil((sizeBytes + pad) / 4096), dev.gather);
+  dev.domain!.unmapRange((addrBytes - pad) / 4096, granulePages(dev, sizeBytes + pad), dev.gather);
   dev.domain!.sync(dev.gather);
 }
 
-/** One part of a page: a slot, and the slot's page mapped at the page that holds the offset. */
+/**
+ * One part of a granule: a slot with the same offset in its granule, mapped at the granule that holds the offset.
+ * The kernel gets that offset only from drivers that set `minAlignMask` to it; here it is always kept.
+ */
 function bounceOne(
   dev: DmaDevice,
   state: DmaIovaState,
@@ -67,12 +88,11 @@ function bounceOne(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs);
+  const mask = dev.granuleBytes - 1;
+  const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, mask, mask);
   if (slot < 0) return -ENOMEM;
-  const pad = physBytes & 4095;
-  const start = state.addr + offsetBytes - pad;
-  const prot = dmaInfoToProt(dir, dev.coherent, attrs);
-  const err = dev.domain!.mapRange(Math.floor(start / 4096), (slot - pad) / 4096, 1, prot);
+  if (dev.untrusted) zeroPadding(dev, slot, sizeBytes);
+  const err = iommuMapBytes(dev, state.addr + offsetBytes, slot, sizeBytes, dir, attrs, defers(dev));
   if (err !== 0) {
     dev.swiotlb!.unmap(slot, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
     return err;
@@ -82,8 +102,8 @@ function bounceOne(
 }
 
 /**
- * The pass that finds every page's physical address before an unmap, for cache maintenance and bounce slots
- * (iommu_dma_iova_unlink_range_slow): one walk a page.
+ * The pass that finds every granule's physical address before an unmap, for cache maintenance and bounce slots
+ * (iommu_dma_iova_unlink_range_slow): one walk a granule.
  *
  * @param atHole - the kernel warns and gives up at a page that is not mapped, so later slots leak;
  *   {@link dmaIovaDestroyHoles} steps over it.
@@ -98,15 +118,16 @@ export function syncForCpuSlowly(
 ): void {
   const domain = dev.domain!;
   const end = addrBytes + sizeBytes;
-  const maintain = !dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0;
+  const maintain = needsCacheMaintenance(dev, attrs);
   let addr = addrBytes;
   do {
-    const pad = addr & 4095;
+    const pad = iovaOffset(dev, addr);
     dev.counters[C_WALK]!++;
     dev.counters[C_LVL_TOUCH]! += domain.levels;
     const pfn = domain.translate((addr - pad) / 4096);
     if (pfn !== NO_PFN) {
-      if (maintain) dev.counters[C_CPU_SYNC]!++;
+      const length = Math.min(end - addr, dev.granuleBytes - pad);
+      if (maintain) archSyncDmaForCpu(dev, pfn * 4096 + pad, length, dir);
       if (dev.swiotlb !== null) dev.swiotlb.unmap(pfn * 4096 + pad, dir, attrs);
     } else if (atHole === 'stop-at-hole') {
       dev.machine.warn(
@@ -115,6 +136,6 @@ export function syncForCpuSlowly(
       );
       return;
     }
-    addr += 4096 - pad;
+    addr += dev.granuleBytes - pad;
   } while (addr < end);
 }

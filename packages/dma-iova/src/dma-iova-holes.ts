@@ -1,9 +1,11 @@
-import { DMA_ATTR_MMIO, DMA_ATTR_SKIP_CPU_SYNC, type DmaDataDirection } from './attributes.ts';
+import { needsCacheMaintenance } from './arch-sync-dma.ts';
+import type { DmaDataDirection } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
 import { C_CALL_UNLINK } from './dma-counters.ts';
 import { syncForCpuSlowly } from './dma-iova-bounce.ts';
-import { dmaIovaPages, type DmaIovaState } from './dma-iova-state.ts';
-import { dmaIovaFree } from './dma-iova.ts';
+import { type DmaIovaState, reservedPages } from './dma-iova-state.ts';
+import { freeReservation } from './dma-iova.ts';
+import { iovaOffset } from './iova-granule.ts';
 
 /** What {@link dmaIovaDestroyHoles} found and did. */
 export interface DestroyHolesReport {
@@ -36,13 +38,13 @@ export function dmaIovaDestroyHoles(
   const domain = dev.domain;
   if (domain === null) return { clearedPages: 0, holes: 0, firstHolePage: -1 };
   dev.counters[C_CALL_UNLINK]!++;
-  if (state.swiotlb || (!dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0)) {
+  if (state.swiotlb || needsCacheMaintenance(dev, attrs)) {
     syncForCpuSlowly(dev, state.addr, state.size, dir, attrs, 'skip-holes');
   }
-  const page = Math.floor(state.addr / 4096);
+  const page = Math.floor((state.addr - iovaOffset(dev, state.addr)) / 4096);
   const gather = dev.gather;
   gather.reset(false);
-  const found = domain.unmapHoles(page, dmaIovaPages(state), gather);
+  const found = domain.unmapHoles(page, reservedPages(dev, state), gather);
   domain.sync(gather);
   const report = {
     clearedPages: found.clearedPages,
@@ -50,17 +52,9 @@ export function dmaIovaDestroyHoles(
     firstHolePage: found.firstHolePage < 0 ? -1 : found.firstHolePage - page,
   };
   if (dev.trace.unlink.enabled) {
-    dev.trace.unlink.emit({
-      device: dev.name,
-      addrBytes: state.addr,
-      reservedBytes: state.size,
-      offsetBytes: 0,
-      sizeBytes: state.size,
-      unmappedBytes: found.clearedPages * 4096,
-      dir,
-      attrs,
-    });
+    const cleared = report.clearedPages * 4096;
+    dev.trace.unlink.emit(dev, state, 0, state.size, cleared, dir, attrs, 'dma_iova_with_holes_destroy');
   }
-  dmaIovaFree(dev, state);
+  freeReservation(dev, state, 'dma_iova_with_holes_destroy');
   return report;
 }

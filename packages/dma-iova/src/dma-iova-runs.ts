@@ -1,8 +1,11 @@
-import { DMA_ATTR_MMIO, DMA_ATTR_SKIP_CPU_SYNC, type DmaDataDirection } from './attributes.ts';
+import { needsCacheMaintenance } from './arch-sync-dma.ts';
+import type { DmaDataDirection } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
 import { C_CALL_UNLINK } from './dma-counters.ts';
 import { syncForCpuSlowly } from './dma-iova-bounce.ts';
 import type { DmaIovaState } from './dma-iova-state.ts';
+import { granulePages, iovaOffset } from './iova-granule.ts';
+import type { IotlbGather } from './iotlb-gather.ts';
 import { warnShortUnmap } from './short-unmap.ts';
 
 /**
@@ -10,7 +13,7 @@ import { warnShortUnmap } from './short-unmap.ts';
  * gather" of specification section 4.
  *
  * Ours; the kernel exports no gather. Each run obeys the rules of {@link dmaIovaUnlink}. Never sleeps. One walk a
- * run, one store a leaf, one invalidation in all.
+ * run, one store a leaf, one invalidation in all (on AMD in caching mode one a run, unless they touch).
  *
  * @param offsetBytes - start of each run from the reservation's address.
  * @param sizeBytes - length of each run.
@@ -28,32 +31,29 @@ export function dmaIovaUnlinkRuns(
   const domain = dev.domain;
   if (domain === null) return;
   dev.counters[C_CALL_UNLINK]!++;
-  const slow = state.swiotlb || (!dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0);
+  const slow = state.swiotlb || needsCacheMaintenance(dev, attrs);
   const gather = dev.gather;
   gather.reset(false);
   for (let i = 0; i < count; i++) {
     const start = state.addr + offsetBytes[i]!;
     const size = sizeBytes[i]!;
     if (slow) syncForCpuSlowly(dev, start, size, dir, attrs, 'stop-at-hole');
-    const pad = start & 4095;
+    const pad = iovaOffset(dev, start);
     const page = (start - pad) / 4096;
-    const pages = Math.ceil((size + pad) / 4096);
+    const pages = granulePages(dev, size + pad);
+    if (!domain.gathersGaps && gather.endPage !== 0 && !touches(gather, page, pages)) domain.sync(gather);
     const unmapped = domain.unmapRange(page, pages, gather);
     if (unmapped !== pages) warnShortUnmap(dev, 'dma_iova_unlink', state.addr, page, pages, unmapped);
     if (dev.trace.unlink.enabled) {
-      dev.trace.unlink.emit({
-        device: dev.name,
-        addrBytes: state.addr,
-        reservedBytes: state.size,
-        offsetBytes: offsetBytes[i]!,
-        sizeBytes: size,
-        unmappedBytes: unmapped * 4096,
-        dir,
-        attrs,
-      });
+      const offset = offsetBytes[i]!;
+      dev.trace.unlink.emit(dev, state, offset, size, unmapped * 4096, dir, attrs, 'dma_iova_unlink_runs');
     }
   }
   domain.sync(gather);
+}
+
+function touches(gather: IotlbGather, page: number, pages: number): boolean {
+  return page <= gather.endPage && page + pages >= gather.startPage;
 }
 
 /**

@@ -1,16 +1,27 @@
 import { EIO, EOPNOTSUPP, EPERM, type Errno } from '@gpusvm/kernel';
+import { archSyncDmaFlush, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
   DMA_ATTR_MMIO,
   DMA_ATTR_REQUIRE_COHERENT,
-  DMA_ATTR_SKIP_CPU_SYNC,
   type DmaDataDirection,
+  directionRights,
+  IOMMU_CACHE,
 } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
 import { C_CALL_LINK, C_CALL_SYNC, C_CALL_UNLINK } from './dma-counters.ts';
 import { linkBounced, syncForCpuSlowly } from './dma-iova-bounce.ts';
-import { dmaIovaPages, type DmaIovaState } from './dma-iova-state.ts';
+import { type DmaIovaState, reservedPages } from './dma-iova-state.ts';
 import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { granulePages, iovaOffset } from './iova-granule.ts';
 import { warnShortUnmap } from './short-unmap.ts';
+import { needsBounce } from './swiotlb-rules.ts';
+import type { DmaIovaApi } from './tracepoints.ts';
+
+// V8 folds a module's own constants, not imported ones.
+const CACHE = IOMMU_CACHE;
+
+/** Bit 63 of a size is the kernel's own flag (DMA_IOVA_USE_SWIOTLB). */
+const SWIOTLB_BIT = 2 ** 63;
 
 /**
  * Reserve IOVA space for later links (dma_iova_try_alloc; drivers/iommu/dma-iommu.c, 7.3). No page-table work.
@@ -18,9 +29,9 @@ import { warnShortUnmap } from './short-unmap.ts';
  * Never sleeps. O(1) from the IOVA cache (up to 32 pages), otherwise the allocator's cost. After false the state is
  * unused and the caller takes its fallback ({@link dmaMapPhys}).
  *
- * @param physBytes - only its offset in the page counts: the reservation starts with the same one.
+ * @param physBytes - only its offset in the granule counts: the reservation starts with the same one.
  * @param sizeBytes - bytes; the reservation covers them with that offset, rounded up to pages.
- * @returns false when the device is not translated, the kernel has no two-step API, the size is 0 or at least 2^53
+ * @returns false when the device is not translated, the kernel has no two-step API, the size is 0 or at least 2^63
  *   (each warned about once), or IOVA space is exhausted.
  */
 export function dmaIovaTryAlloc(
@@ -33,18 +44,19 @@ export function dmaIovaTryAlloc(
   state.size = 0;
   state.swiotlb = false;
   if (dev.iova === null || !dev.machine.profile.dma.twoStepApi) return false;
-  if (!(sizeBytes > 0) || sizeBytes >= 2 ** 53) {
+  if (!(sizeBytes > 0) || sizeBytes >= SWIOTLB_BIT) {
     if (!(sizeBytes >= 0)) throw new RangeError(`dmaIovaTryAlloc: size ${sizeBytes} bytes`);
-    dev.machine.warnOnce('dma_iova_try_alloc: size', `${dev.name}: size ${sizeBytes}`);
+    const site = sizeBytes === 0 ? 'dma_iova_try_alloc: size 0' : 'dma_iova_try_alloc: size with flag bit';
+    dev.machine.warnOnce(site, `${dev.name}: size ${sizeBytes}`);
     return false;
   }
-  const offset = physBytes & 4095;
-  const page = dev.allocIova(Math.ceil((sizeBytes + offset) / 4096));
+  const offset = iovaOffset(dev, physBytes);
+  const page = dev.allocIova(granulePages(dev, sizeBytes + offset));
   if (page === 0) return false;
   state.addr = page * 4096 + offset;
   state.size = sizeBytes;
   if (dev.trace.iovaAlloc.enabled) {
-    dev.trace.iovaAlloc.emit({ device: dev.name, addrBytes: state.addr, sizeBytes });
+    dev.trace.iovaAlloc.emit(dev, state);
   }
   return true;
 }
@@ -56,11 +68,14 @@ export function dmaIovaTryAlloc(
  * Never sleeps. O(1) to the IOVA cache, else O(log n).
  */
 export function dmaIovaFree(dev: DmaDevice, state: DmaIovaState): void {
-  if (dev.iova === null) return;
-  dev.freeIova(Math.floor(state.addr / 4096), dmaIovaPages(state), null);
-  if (dev.trace.iovaFree.enabled) {
-    dev.trace.iovaFree.emit({ device: dev.name, addrBytes: state.addr, sizeBytes: state.size });
-  }
+  if (dev.iova !== null) freeReservation(dev, state, 'dma_iova_free');
+}
+
+/** @internal {@link dmaIovaFree} on behalf of a function of the API. */
+export function freeReservation(dev: DmaDevice, state: DmaIovaState, api: DmaIovaApi): void {
+  dev.poll();
+  dev.freeIova((state.addr - iovaOffset(dev, state.addr)) / 4096, reservedPages(dev, state), null);
+  if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, state.size, api);
 }
 
 /**
@@ -88,33 +103,40 @@ export function dmaIovaLink(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  const { link: point } = dev.trace;
   const start = state.addr + offsetBytes;
   if (
-    dev.plain &&
+    sizeBytes === 4096 &&
     attrs === 0 &&
-    !point.enabled &&
-    ((physBytes | start | sizeBytes) & 4095) === 0 &&
-    sizeBytes > 0
+    dev.plain === true &&
+    dev.trace.link.enabled === false &&
+    ((physBytes | start) & 4095) === 0
   ) {
-    // What almost every link is: whole pages, nothing to bounce or sync. The full rules are in link().
-    dev.counters[C_CALL_LINK]!++;
-    return dev.domain!.mapRange(start / 4096, physBytes / 4096, sizeBytes / 4096, dev.protection[dir]!);
+    // What almost every link is: one whole page, nothing to bounce or sync, nobody watching. Full rules in link().
+    dev.pageLinks++;
+    return dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
   }
-  const err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
-  if (point.enabled) {
-    point.emit({
-      device: dev.name,
-      addrBytes: state.addr,
-      reservedBytes: state.size,
-      offsetBytes,
-      physBytes,
-      sizeBytes,
-      dir,
-      attrs,
-      err,
-    });
+  return linkTraced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
+}
+
+function linkTraced(
+  dev: DmaDevice,
+  state: DmaIovaState,
+  physBytes: number,
+  offsetBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): Errno {
+  const { link: point } = dev.trace;
+  const start = state.addr + offsetBytes;
+  let err: Errno = 0;
+  if (sizeBytes === 4096 && attrs === 0 && dev.plain === true && ((physBytes | start) & 4095) === 0) {
+    dev.pageLinks++;
+    err = dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
+  } else {
+    err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   }
+  if (point.enabled === true) point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
   return err;
 }
 
@@ -130,7 +152,7 @@ function link(
   const domain = dev.domain;
   if (domain === null) return -EOPNOTSUPP;
   dev.counters[C_CALL_LINK]!++;
-  const pad = physBytes & 4095;
+  const pad = iovaOffset(dev, physBytes);
   if (pad !== 0 && offsetBytes > 0) {
     dev.machine.warnOnce(
       'dma_iova_link: unaligned',
@@ -142,11 +164,12 @@ function link(
     const err = requireCoherent(dev, state);
     if (err !== 0) return err;
   }
-  if (dev.swiotlb !== null && ((physBytes | sizeBytes) & 4095) !== 0) {
+  if (needsBounce(dev, physBytes, sizeBytes, dir)) {
     if ((attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT)) !== 0) return -EPERM;
     return linkBounced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   }
-  return iommuMapBytes(dev, state.addr + offsetBytes, physBytes, sizeBytes, dir, attrs);
+  const defer = dev.machine.profile.dma.linkDefersCacheFlush;
+  return iommuMapBytes(dev, state.addr + offsetBytes, physBytes, sizeBytes, dir, attrs, defer);
 }
 
 function requireCoherent(dev: DmaDevice, state: DmaIovaState): Errno {
@@ -161,6 +184,8 @@ function requireCoherent(dev: DmaDevice, state: DmaIovaState): Errno {
 /**
  * Make links visible to the device (dma_iova_sync). Looks at no entry: holes, repeats and overlaps are fine.
  *
+ * From 7.3 on it also completes the cache maintenance of the links of a device that does not snoop.
+ *
  * Never sleeps. O(1); an invalidation only where the IOMMU caches absent entries.
  *
  * @returns 0, or the driver's errno: then the caller unlinks. -EOPNOTSUPP when the device is not translated.
@@ -173,12 +198,12 @@ export function dmaIovaSync(
 ): Errno {
   if (dev.domain === null) return -EOPNOTSUPP;
   dev.counters[C_CALL_SYNC]!++;
-  if (dev.trace.sync.enabled) {
-    dev.trace.sync.emit({ device: dev.name, addrBytes: state.addr, offsetBytes, sizeBytes });
-  }
   const start = state.addr + offsetBytes;
-  const pad = start & 4095;
-  return dev.domain.syncMap((start - pad) / 4096, Math.ceil((sizeBytes + pad) / 4096));
+  const pad = iovaOffset(dev, start);
+  if (!dev.coherent) archSyncDmaFlush(dev);
+  const err = dev.domain.syncMap((start - pad) / 4096, granulePages(dev, sizeBytes + pad));
+  if (dev.trace.sync.enabled) dev.trace.sync.emit(dev, state, offsetBytes, sizeBytes, err);
+  return err;
 }
 
 /**
@@ -198,7 +223,7 @@ export function dmaIovaUnlink(
   attrs: number,
 ): void {
   if (dev.domain === null) return;
-  unlink(dev, state, offsetBytes, sizeBytes, dir, attrs, false);
+  unlink(dev, state, offsetBytes, sizeBytes, dir, attrs, false, 'dma_iova_unlink');
 }
 
 function unlink(
@@ -209,32 +234,25 @@ function unlink(
   dir: DmaDataDirection,
   attrs: number,
   freeIova: boolean,
+  api: DmaIovaApi,
 ): void {
   const domain = dev.domain!;
   const gather = dev.gather;
+  dev.poll();
   dev.counters[C_CALL_UNLINK]!++;
   const addr = state.addr + offsetBytes;
-  if (state.swiotlb || (!dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0)) {
+  if (state.swiotlb || needsCacheMaintenance(dev, attrs)) {
     syncForCpuSlowly(dev, addr, sizeBytes, dir, attrs, 'stop-at-hole');
   }
-  const pad = addr & 4095;
+  const pad = iovaOffset(dev, addr);
   const page = (addr - pad) / 4096;
-  const pages = Math.ceil((sizeBytes + pad) / 4096);
+  const pages = granulePages(dev, sizeBytes + pad);
   gather.reset(freeIova && dev.flushQueue !== null);
   const unmapped = domain.unmapRange(page, pages, gather);
   if (unmapped !== pages) warnShortUnmap(dev, 'dma_iova_unlink', state.addr, page, pages, unmapped);
   if (!gather.queued) domain.sync(gather);
   if (dev.trace.unlink.enabled) {
-    dev.trace.unlink.emit({
-      device: dev.name,
-      addrBytes: state.addr,
-      reservedBytes: state.size,
-      offsetBytes,
-      sizeBytes,
-      unmappedBytes: unmapped * 4096,
-      dir,
-      attrs,
-    });
+    dev.trace.unlink.emit(dev, state, offsetBytes, sizeBytes, unmapped * 4096, dir, attrs, api);
   }
   if (freeIova) dev.freeIova(page, pages, gather);
 }
@@ -260,14 +278,12 @@ export function dmaIovaDestroy(
 ): void {
   if (dev.domain === null) return;
   if (mappedLenBytes === 0) {
-    dmaIovaFree(dev, state);
+    freeReservation(dev, state, 'dma_iova_destroy');
   } else if (dev.machine.profile.dma.destroyMode === 'strict-full') {
-    unlink(dev, state, 0, mappedLenBytes, dir, attrs, false);
-    dmaIovaFree(dev, state);
+    unlink(dev, state, 0, mappedLenBytes, dir, attrs, false, 'dma_iova_destroy');
+    freeReservation(dev, state, 'dma_iova_destroy');
   } else {
-    unlink(dev, state, 0, mappedLenBytes, dir, attrs, true);
-    if (dev.trace.iovaFree.enabled) {
-      dev.trace.iovaFree.emit({ device: dev.name, addrBytes: state.addr, sizeBytes: mappedLenBytes });
-    }
+    unlink(dev, state, 0, mappedLenBytes, dir, attrs, true, 'dma_iova_destroy');
+    if (dev.trace.iovaFree.enabled) dev.trace.iovaFree.emit(dev, state, mappedLenBytes, 'dma_iova_destroy');
   }
 }

@@ -1,24 +1,29 @@
 import type { DmaDevice } from './device.ts';
+import { maxBounceBytes } from './swiotlb-pool.ts';
 
 /** Granule minus one of a translated device: what may be merged without gaps (dma_get_merge_boundary); 0 if direct. */
 export function dmaGetMergeBoundary(dev: DmaDevice): number {
-  return dev.domain === null ? 0 : 4095;
+  return dev.domain === null ? 0 : dev.granuleBytes - 1;
 }
 
 /**
- * Largest mapping in bytes that the IOVA caches serve (dma_opt_mapping_size): 128 KiB when translated, otherwise no
- * limit (infinity).
+ * Largest mapping in bytes that the IOVA caches serve (dma_opt_mapping_size): 128 KiB when translated, whatever the
+ * granule (the kernel computes it from PAGE_SIZE), otherwise no limit (infinity).
  */
 export function dmaOptMappingSize(dev: DmaDevice): number {
   return dev.iova === null ? Number.POSITIVE_INFINITY : 32 * 4096;
 }
 
 /**
- * Largest mapping in bytes (dma_max_mapping_size): what a bounce slot holds when everything is bounced, otherwise
- * no limit (infinity). The kernel's slots end at 256 KiB, ours at 2 MiB.
+ * Largest mapping in bytes (dma_max_mapping_size): what a bounce slot holds (256 KiB unless configured, less with an alignment mask)
+ * for an untrusted device and for one that bounces everything or cannot address all of memory; otherwise no limit
+ * (infinity).
  */
 export function dmaMaxMappingSize(dev: DmaDevice): number {
-  return dev.mode === 'swiotlb' ? 512 * 4096 : Number.POSITIVE_INFINITY;
+  const { swiotlb } = dev;
+  if (swiotlb === null || !swiotlb.active) return Number.POSITIVE_INFINITY;
+  const bounces = dev.domain !== null ? dev.untrusted : dev.mode === 'swiotlb' || dmaAddressingLimited(dev);
+  return bounces ? maxBounceBytes(dev.minAlignMask, swiotlb.segmentSlots) : Number.POSITIVE_INFINITY;
 }
 
 /** Whether mappings of the device need dma_sync_* calls (dma_need_sync): it does not snoop, or is bounced. */

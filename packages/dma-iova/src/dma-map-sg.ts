@@ -1,88 +1,88 @@
-import { EINVAL, EIO, ENOMEM, type Errno } from '@gpusvm/kernel';
+import { EINVAL, EIO, ENOMEM, EREMOTEIO, type Errno } from '@gpusvm/kernel';
+import { archSyncDmaForCpu, archSyncDmaForDevice, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
+  DMA_ATTR_MMIO,
+  DMA_ATTR_REQUIRE_COHERENT,
   DMA_ATTR_SKIP_CPU_SYNC,
   DMA_MAPPING_ERROR,
+  DMA_NONE,
   type DmaDataDirection,
   dmaInfoToProt,
 } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
-import { C_CALL_MAP, C_CALL_UNMAP, C_CPU_SYNC } from './dma-counters.ts';
+import { C_CALL_MAP, C_CALL_UNMAP } from './dma-counters.ts';
 import { dmaMapPhys, dmaUnmapPhys, iommuDmaUnmap } from './dma-map.ts';
+import { syncMapOrUnmap } from './iommu-map-bytes.ts';
+import { iovaOffset } from './iova-granule.ts';
+import { p2pdmaBusAddr, p2pdmaMapType } from './p2pdma.ts';
 import type { ScatterList } from './scatter-list.ts';
-
-/** A DMA segment does not cross a multiple of this (dma_get_seg_boundary, default). */
-const SEGMENT_BOUNDARY_BYTES = 2 ** 32;
-/** Largest DMA segment (dma_get_max_seg_size, default). */
-const MAX_SEGMENT_BYTES = 65536;
+import { finalise, layOut, NOT_IN_IOVA } from './sg-segments.ts';
+import { sgNeedsBounce } from './swiotlb-rules.ts';
 
 /**
  * Map a scatter list (dma_map_sgtable): translated devices get one IOVA for all of it, whose pieces are joined to as
- * few DMA segments as the page offsets allow; otherwise every segment is mapped by itself.
+ * few DMA segments as page offsets, segment boundary and largest segment of the device allow; otherwise, and on
+ * devices that bounce, every segment is mapped by itself.
  *
  * Never sleeps. One IOVA allocation, one walk a physically contiguous piece, one sync at the end.
  *
- * @returns the number of DMA segments, or -ENOMEM (no IOVA space), -EINVAL (the map failed, or nothing to map), -EIO
- *   (a segment of a direct device). On error nothing is mapped.
+ * @returns the number of DMA segments, or -ENOMEM (no IOVA space, no table page), -EREMOTEIO (peer memory that the
+ *   device cannot reach), -EIO (a segment of a direct or bounced device), -EINVAL (anything else, no segments, or no
+ *   direction, with a warning). On error nothing is mapped.
  */
 export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): number {
   sg.mapped = 0;
-  if (sg.count === 0) return -EINVAL;
-  if (dev.domain === null || (dev.swiotlb !== null && !aligned(sg))) return mapEach(dev, sg, dir, attrs);
-  dev.counters[C_CALL_MAP]!++;
-  const bytes = pad(sg);
-  const page = dev.allocIova(bytes / 4096);
-  if (page === 0) return -ENOMEM;
-  const err = mapPieces(dev, sg, page, dir, attrs);
-  if (err !== 0) {
-    dev.freeIova(page, bytes / 4096, null);
+  sg.mappedEach = false;
+  if (dir === DMA_NONE) {
+    dev.machine.warn('dma_map_sg: direction', `${dev.name}: direction NONE`);
     return -EINVAL;
   }
-  dev.domain.syncMap(page, bytes / 4096);
-  if (!dev.coherent && (attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) dev.counters[C_CPU_SYNC]! += bytes / 4096;
-  finalise(sg, page * 4096);
-  return sg.mapped;
+  if (sg.count === 0) return -EINVAL;
+  const err =
+    dev.domain === null
+      ? mapDirect(dev, sg, dir, attrs)
+      : sgNeedsBounce(dev, sg, dir)
+        ? mapBounced(dev, sg, dir, attrs)
+        : mapMerged(dev, sg, dir, attrs);
+  if (dev.trace.mapSg.enabled) dev.trace.mapSg.emit(dev, sg, dir, attrs);
+  return err !== 0 ? err : sg.mapped;
 }
 
-/** Undo {@link dmaMapSg} (dma_unmap_sgtable): from the first to the last address in one unmap. */
+/**
+ * Undo {@link dmaMapSg} (dma_unmap_sgtable): from the first to the last translated address in one unmap; bus
+ * addresses need none. Never sleeps.
+ */
 export function dmaUnmapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
   if (sg.mapped === 0) return;
-  if (dev.domain === null || (dev.swiotlb !== null && !aligned(sg))) {
-    for (let i = 0; i < sg.mapped; i++)
-      dmaUnmapPhys(dev, sg.dmaAddrBytes[i]!, sg.dmaLengthBytes[i]!, dir, attrs);
-    sg.mapped = 0;
-    return;
-  }
-  dev.counters[C_CALL_UNMAP]!++;
-  const start = sg.dmaAddrBytes[0]!;
-  const last = sg.mapped - 1;
-  const end = sg.dmaAddrBytes[last]! + sg.dmaLengthBytes[last]!;
-  iommuDmaUnmap(dev, start, end - start);
+  if (dev.trace.unmapSg.enabled) dev.trace.unmapSg.emit(dev, sg, dir, attrs);
+  if (dev.domain === null || sg.mappedEach) unmapEach(dev, sg, dir, attrs);
+  else unmapMerged(dev, sg, dir, attrs);
   sg.mapped = 0;
 }
 
-function aligned(sg: ScatterList): boolean {
-  for (let i = 0; i < sg.count; i++) {
-    if (((sg.physBytes[i]! | sg.lengthBytes[i]!) & 4095) !== 0) return false;
+/** One IOVA for the whole list (iommu_dma_map_sg). */
+function mapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): Errno {
+  dev.counters[C_CALL_MAP]!++;
+  if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return -EINVAL;
+  const bytes = layOut(dev, sg);
+  if (bytes < 0) return bytes === -EREMOTEIO ? bytes : -EINVAL;
+  if (bytes === 0) {
+    finalise(dev, sg, 0);
+    return 0;
   }
-  return true;
-}
-
-/** Lengths inside the IOVA: whole pages, and a gap where a segment would cross the boundary. Returns the sum. */
-function pad(sg: ScatterList): number {
-  let total = 0;
-  for (let i = 0; i < sg.count; i++) {
-    const offset = sg.physBytes[i]! & 4095;
-    const length = Math.ceil((sg.lengthBytes[i]! + offset) / 4096) * 4096;
-    const gap = (SEGMENT_BOUNDARY_BYTES - (total % SEGMENT_BOUNDARY_BYTES)) % SEGMENT_BOUNDARY_BYTES;
-    if (i > 0 && gap !== 0 && gap < length - 1) {
-      // The gap is mapped as part of the segment before it, so that one unmap finds no hole.
-      sg.paddedBytes[i - 1]! += gap;
-      total += gap;
-    }
-    sg.paddedBytes[i] = length;
-    total += length;
+  const pages = bytes / 4096;
+  const page = dev.allocIova(pages);
+  if (page === 0) return -ENOMEM;
+  const err = mapPieces(dev, sg, page, dir, attrs) || syncMapOrUnmap(dev, page, pages);
+  if (err !== 0) {
+    dev.freeIova(page, pages, null);
+    return err === -ENOMEM ? -ENOMEM : -EINVAL;
   }
-  return total;
+  if (needsCacheMaintenance(dev, attrs)) {
+    forEachOwn(sg, (physBytes, lengthBytes) => archSyncDmaForDevice(dev, physBytes, lengthBytes));
+  }
+  finalise(dev, sg, page * 4096);
+  return 0;
 }
 
 /** iommu_map_sg: physically contiguous pieces are mapped together; a failure unmaps what is mapped. */
@@ -94,21 +94,23 @@ function mapPieces(
   attrs: number,
 ): Errno {
   const domain = dev.domain!;
-  const prot = dmaInfoToProt(dir, dev.coherent, attrs);
   let mapped = 0;
   for (let i = 0; i < sg.count; ) {
-    const pfn = Math.floor(sg.physBytes[i]! / 4096);
+    if (sg.paddedBytes[i] === NOT_IN_IOVA) {
+      i++;
+      continue;
+    }
+    const peer = sg.provider[i]!;
+    const pfn = startPfn(dev, sg, i);
     let pages = sg.paddedBytes[i]! / 4096;
-    for (i++; i < sg.count && Math.floor(sg.physBytes[i]! / 4096) === pfn + pages; i++) {
+    for (i++; i < sg.count && sg.provider[i] === peer && startPfn(dev, sg, i) === pfn + pages; i++) {
       pages += sg.paddedBytes[i]! / 4096;
     }
+    const prot = dmaInfoToProt(dir, dev.coherent, peer === null ? attrs : attrs | DMA_ATTR_MMIO);
+    if (pages === 0) continue;
     const err = domain.mapRange(iovaPage + mapped, pfn, pages, prot);
     if (err !== 0) {
-      if (mapped > 0) {
-        dev.gather.reset(false);
-        domain.unmapRange(iovaPage, mapped, dev.gather);
-        domain.sync(dev.gather);
-      }
+      if (mapped > 0) unmapPieces(dev, iovaPage, mapped);
       return err;
     }
     mapped += pages;
@@ -116,42 +118,88 @@ function mapPieces(
   return 0;
 }
 
-/** __finalise_sg: join segments that are contiguous in IOVA, start without an offset and stay below the maximum. */
-function finalise(sg: ScatterList, baseBytes: number): void {
-  let addr = baseBytes;
-  let length = 0;
-  let count = 0;
-  for (let i = 0; i < sg.count; i++) {
-    const offset = sg.physBytes[i]! & 4095;
-    const bytes = sg.lengthBytes[i]!;
-    const crosses = addr % SEGMENT_BOUNDARY_BYTES === 0;
-    if (length !== 0 && offset === 0 && !crosses && MAX_SEGMENT_BYTES - length >= bytes) {
-      length += bytes;
-    } else {
-      sg.dmaAddrBytes[count] = addr + offset;
-      length = bytes;
-      count++;
-    }
-    sg.dmaLengthBytes[count - 1] = length;
-    addr += sg.paddedBytes[i]!;
-    if (offset + bytes < sg.paddedBytes[i]!) length = 0;
-  }
-  sg.mapped = count;
+function unmapPieces(dev: DmaDevice, iovaPage: number, pages: number): void {
+  dev.gather.reset(false);
+  dev.domain!.unmapRange(iovaPage, pages, dev.gather);
+  dev.domain!.sync(dev.gather);
 }
 
-/** dma_direct_map_sg, and the bounced form: one mapping a segment. */
-function mapEach(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): number {
-  for (let i = 0; i < sg.count; i++) {
-    const addr = dmaMapPhys(dev, sg.physBytes[i]!, sg.lengthBytes[i]!, dir, attrs);
-    if (addr === DMA_MAPPING_ERROR) {
-      for (let j = 0; j < i; j++) {
-        dmaUnmapPhys(dev, sg.dmaAddrBytes[j]!, sg.dmaLengthBytes[j]!, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
-      }
-      return -EIO;
-    }
-    sg.dmaAddrBytes[i] = addr;
-    sg.dmaLengthBytes[i] = sg.lengthBytes[i]!;
+/** First page of the granules of segment `i`; -1 when it takes no part in the IOVA, so that nothing follows on it. */
+function startPfn(dev: DmaDevice, sg: ScatterList, i: number): number {
+  if (sg.paddedBytes[i] === NOT_IN_IOVA) return -1;
+  const phys = sg.physBytes[i]!;
+  return (phys - iovaOffset(dev, phys)) / 4096;
+}
+
+/** iommu_dma_unmap_sg: the extent from the first to the last translated address goes in one unmap. */
+function unmapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
+  dev.counters[C_CALL_UNMAP]!++;
+  if (needsCacheMaintenance(dev, attrs)) {
+    forEachOwn(sg, (physBytes, lengthBytes) => archSyncDmaForCpu(dev, physBytes, lengthBytes, dir));
   }
-  sg.mapped = sg.count;
-  return sg.mapped;
+  let start = -1;
+  let end = 0;
+  for (let i = 0; i < sg.mapped; i++) {
+    if (sg.dmaIsBus[i] === 1) continue;
+    // A DMA segment without a length ends the list for the kernel, also when it is the first one.
+    if (sg.dmaLengthBytes[i] === 0) break;
+    if (start < 0) start = sg.dmaAddrBytes[i]!;
+    end = sg.dmaAddrBytes[i]! + sg.dmaLengthBytes[i]!;
+  }
+  if (start >= 0) iommuDmaUnmap(dev, start, end - start);
+}
+
+/** dma_direct_map_sg: one mapping a segment, by its P2P type. */
+function mapDirect(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): Errno {
+  for (let i = 0; i < sg.count; i++) {
+    const provider = sg.provider[i]!;
+    const type = p2pdmaMapType(provider, dev.p2p);
+    if (type === 'bus-addr') {
+      sg.emit(p2pdmaBusAddr(provider, sg.physBytes[i]!), sg.lengthBytes[i]!, true);
+      continue;
+    }
+    let err: Errno = type === 'not-supported' ? -EREMOTEIO : 0;
+    if (err === 0) err = mapOne(dev, sg, i, dir, type === 'none' ? attrs : attrs | DMA_ATTR_MMIO);
+    if (err !== 0) return undoEach(dev, sg, dir, attrs, err);
+  }
+  return 0;
+}
+
+/** iommu_dma_map_sg_swiotlb: one mapping a segment, each with its own IOVA and bounce slot. */
+function mapBounced(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): Errno {
+  sg.mappedEach = true;
+  for (let i = 0; i < sg.count; i++) {
+    const err = mapOne(dev, sg, i, dir, sg.provider[i] === null ? attrs : attrs | DMA_ATTR_MMIO);
+    if (err !== 0) return undoEach(dev, sg, dir, attrs, err);
+  }
+  return 0;
+}
+
+function mapOne(dev: DmaDevice, sg: ScatterList, i: number, dir: DmaDataDirection, attrs: number): Errno {
+  const addr = dmaMapPhys(dev, sg.physBytes[i]!, sg.lengthBytes[i]!, dir, attrs);
+  if (addr === DMA_MAPPING_ERROR) return -EIO;
+  sg.emit(addr, sg.lengthBytes[i]!, false);
+  return 0;
+}
+
+function undoEach(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number, err: Errno): Errno {
+  unmapEach(dev, sg, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+  sg.mapped = 0;
+  return err;
+}
+
+/** Segments and DMA segments are the same here. */
+function unmapEach(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
+  for (let i = 0; i < sg.mapped; i++) {
+    if (sg.dmaIsBus[i] === 1) continue;
+    const all = sg.provider[i] === null ? attrs : attrs | DMA_ATTR_MMIO;
+    dmaUnmapPhys(dev, sg.dmaAddrBytes[i]!, sg.dmaLengthBytes[i]!, dir, all);
+  }
+}
+
+/** Visit the segments of ordinary memory. */
+function forEachOwn(sg: ScatterList, fn: (physBytes: number, lengthBytes: number) => void): void {
+  for (let i = 0; i < sg.count; i++) {
+    if (sg.provider[i] === null) fn(sg.physBytes[i]!, sg.lengthBytes[i]!);
+  }
 }

@@ -1,6 +1,9 @@
 import type { Pfn } from '@gpusvm/kernel';
+import { archSyncDmaForCpu, archSyncDmaForDevice, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
+  DMA_ATTR_CC_SHARED,
   DMA_ATTR_MMIO,
+  DMA_ATTR_NO_WARN,
   DMA_ATTR_REQUIRE_COHERENT,
   DMA_ATTR_SKIP_CPU_SYNC,
   DMA_MAPPING_ERROR,
@@ -8,23 +11,26 @@ import {
   type DmaDataDirection,
 } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
-import { C_CALL_MAP, C_CALL_UNMAP, C_CPU_SYNC, C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
-import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { C_CALL_MAP, C_CALL_UNMAP, C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
+import { iommuMapBytes, syncMapOrUnmap } from './iommu-map-bytes.ts';
+import { granulePages, iovaOffset } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
 import { warnShortUnmap } from './short-unmap.ts';
-import type { DmaMapEvent } from './tracepoints.ts';
+import { kmallocNeedsBounce, needsBounce, warnInactive } from './swiotlb-rules.ts';
 
 /** Attributes of memory that is neither synced nor bounced. */
 const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
 
 /**
  * Map a physical range for a device (dma_map_phys): in translated modes an IOVA of its own and a map with sync, in
- * mode `swiotlb` a bounce slot, otherwise the physical address itself.
+ * mode `swiotlb` a bounce slot, otherwise the physical address itself, or a bounce slot if the device cannot reach it
+ * and has a pool.
  *
  * Never sleeps. One IOVA allocation and one page-table walk; no invalidation.
  *
  * @returns the DMA address in bytes, or DMA_MAPPING_ERROR: no IOVA space, no table page, no bounce slot, address
- *   beyond the DMA mask, MMIO or REQUIRE_COHERENT that would have to be bounced, or no direction (with a warning).
+ *   beyond the DMA mask, MMIO or REQUIRE_COHERENT that would have to be bounced, CC_SHARED (translated
+ *   devices), or no direction (with a warning).
  */
 export function dmaMapPhys(
   dev: DmaDevice,
@@ -39,9 +45,10 @@ export function dmaMapPhys(
       ? refuseDirection(dev)
       : dev.domain === null
         ? mapDirect(dev, physBytes, sizeBytes, dir, attrs)
-        : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
-  if (dev.trace.mapPhys.enabled)
-    dev.trace.mapPhys.emit(mapEvent(dev, addr, physBytes, sizeBytes, dir, attrs));
+        : isRefusedShared(dev, attrs)
+          ? DMA_MAPPING_ERROR
+          : mapTranslated(dev, physBytes, sizeBytes, dir, attrs);
+  if (dev.trace.mapPhys.enabled) dev.trace.mapPhys.emit(dev, addr, physBytes, sizeBytes, dir, attrs);
   return addr;
 }
 
@@ -61,13 +68,14 @@ export function dmaUnmapPhys(
 ): void {
   dev.counters[C_CALL_UNMAP]!++;
   if (dev.trace.unmapPhys.enabled) {
-    dev.trace.unmapPhys.emit(mapEvent(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs));
+    dev.trace.unmapPhys.emit(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs);
   }
   if (dev.domain === null) {
-    if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil(((dmaAddrBytes & 4095) + sizeBytes) / 4096);
+    if (needsCacheMaintenance(dev, attrs)) archSyncDmaForCpu(dev, dmaAddrBytes, sizeBytes, dir);
     if (dev.swiotlb !== null) dev.swiotlb.unmap(dmaAddrBytes, dir, attrs);
     return;
   }
+  if (isRefusedShared(dev, attrs)) return;
   let bounced = -1;
   if ((attrs & RAW) === 0) {
     const pad = dmaAddrBytes & 4095;
@@ -81,14 +89,22 @@ export function dmaUnmapPhys(
       );
       return;
     }
-    if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil((pad + sizeBytes) / 4096);
+    if (needsCacheMaintenance(dev, attrs)) archSyncDmaForCpu(dev, pfn * 4096 + pad, sizeBytes, dir);
     if (dev.swiotlb !== null) bounced = pfn * 4096 + pad;
   }
   iommuDmaUnmap(dev, dmaAddrBytes, sizeBytes);
   if (bounced >= 0) dev.swiotlb!.unmap(bounced, dir, attrs);
 }
 
-/** Map one page or a part of it (dma_map_page). See {@link dmaMapPhys}. */
+/** CC_SHARED of a translated device: dma_map_phys gives up and dma_unmap_phys does nothing (kernel/dma/mapping.c, 7.3). */
+function isRefusedShared(dev: DmaDevice, attrs: number): boolean {
+  return (attrs & DMA_ATTR_CC_SHARED) !== 0 && dev.machine.profile.dma.ccShared;
+}
+
+/**
+ * Map one page or a part of it (dma_map_page). See {@link dmaMapPhys}; DMA_ATTR_MMIO is an error, because a page has
+ * memory behind it.
+ */
 export function dmaMapPage(
   dev: DmaDevice,
   pfn: Pfn,
@@ -97,10 +113,11 @@ export function dmaMapPage(
   dir: DmaDataDirection,
   attrs: number,
 ): number {
+  if ((attrs & DMA_ATTR_MMIO) !== 0) return DMA_MAPPING_ERROR;
   return dmaMapPhys(dev, pfn * 4096 + offsetBytes, sizeBytes, dir, attrs);
 }
 
-/** Undo {@link dmaMapPage} (dma_unmap_page). */
+/** Undo {@link dmaMapPage} (dma_unmap_page); with DMA_ATTR_MMIO nothing was mapped, so nothing is done. */
 export function dmaUnmapPage(
   dev: DmaDevice,
   dmaAddrBytes: number,
@@ -108,6 +125,7 @@ export function dmaUnmapPage(
   dir: DmaDataDirection,
   attrs: number,
 ): void {
+  if ((attrs & DMA_ATTR_MMIO) !== 0) return;
   dmaUnmapPhys(dev, dmaAddrBytes, sizeBytes, dir, attrs);
 }
 
@@ -144,9 +162,10 @@ export function dmaMappingError(dmaAddrBytes: number): boolean {
 export function iommuDmaUnmap(dev: DmaDevice, dmaAddrBytes: number, sizeBytes: number): void {
   const domain = dev.domain!;
   const gather = dev.gather;
-  const pad = dmaAddrBytes & 4095;
+  const pad = iovaOffset(dev, dmaAddrBytes);
   const page = (dmaAddrBytes - pad) / 4096;
-  const pages = Math.ceil((sizeBytes + pad) / 4096);
+  const pages = granulePages(dev, sizeBytes + pad);
+  dev.poll();
   gather.reset(dev.flushQueue !== null);
   const unmapped = domain.unmapRange(page, pages, gather);
   if (unmapped !== pages) warnShortUnmap(dev, '__iommu_dma_unmap', dmaAddrBytes, page, pages, unmapped);
@@ -163,26 +182,37 @@ function mapTranslated(
 ): number {
   if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return DMA_MAPPING_ERROR;
   let phys = physBytes;
-  if (dev.swiotlb !== null && ((physBytes | sizeBytes) & 4095) !== 0) {
-    if ((attrs & RAW) !== 0) return DMA_MAPPING_ERROR;
-    phys = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs);
+  if (needsBounce(dev, physBytes, sizeBytes, dir)) {
+    if ((attrs & RAW) !== 0 || warnInactive(dev)) return DMA_MAPPING_ERROR;
+    phys = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, dev.granuleBytes - 1, dev.minAlignMask);
     if (phys < 0) return DMA_MAPPING_ERROR;
+    if (dev.untrusted) zeroPadding(dev, phys, sizeBytes);
   }
-  const pad = phys & 4095;
-  const pages = Math.ceil((sizeBytes + pad) / 4096);
-  const page = pages === 0 ? 0 : dev.allocIova(pages);
+  const pad = iovaOffset(dev, phys);
+  const pages = granulePages(dev, sizeBytes + pad);
+  // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a granule, which the failing map gives back.
+  const reserved = granulePages(dev, Math.max(1, sizeBytes + pad));
+  const page = dev.allocIova(reserved);
   if (page !== 0) {
     const addr = page * 4096 + pad;
-    if (iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs) === 0) {
-      dev.domain!.syncMap(page, pages);
-      return addr;
-    }
-    dev.freeIova(page, pages, null);
+    const err = iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs);
+    if (err === 0 && syncMapOrUnmap(dev, page, pages) === 0) return addr;
+    dev.freeIova(page, reserved, null);
   }
   if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
   return DMA_MAPPING_ERROR;
 }
 
+/** @internal An untrusted device must not see what else was in the granules of a slot: clear both sides of the range. */
+export function zeroPadding(dev: DmaDevice, slotBytes: number, sizeBytes: number): void {
+  const before = iovaOffset(dev, slotBytes);
+  const end = slotBytes + sizeBytes;
+  const after = iovaOffset(dev, end);
+  if (before !== 0) dev.memory.zero(slotBytes - before, before);
+  if (after !== 0) dev.memory.zero(end, dev.granuleBytes - after);
+}
+
+/** dma_direct_map_phys: the address itself; bounced when that is forced, or when the device cannot take it. */
 function mapDirect(
   dev: DmaDevice,
   physBytes: number,
@@ -190,43 +220,43 @@ function mapDirect(
   dir: DmaDataDirection,
   attrs: number,
 ): number {
+  const forced = dev.mode === 'swiotlb';
+  // Forced bouncing refuses what may not be bounced (057e5e07420c).
+  if (forced && (attrs & RAW) !== 0) return DMA_MAPPING_ERROR;
+  if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return DMA_MAPPING_ERROR;
+  const reached = reaches(dev, physBytes, sizeBytes);
+  const bounce = forced || ((attrs & RAW) === 0 && (!reached || kmallocNeedsBounce(dev, sizeBytes, dir)));
   let addr = physBytes;
-  if (dev.swiotlb !== null) {
-    // Forced bouncing refuses what may not be bounced (057e5e07420c).
-    if ((attrs & RAW) !== 0) return DMA_MAPPING_ERROR;
-    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs);
+  if (bounce && dev.swiotlb !== null && dev.swiotlb.active) {
+    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs, 0, dev.minAlignMask);
     if (addr < 0) return DMA_MAPPING_ERROR;
-  } else if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) {
-    return DMA_MAPPING_ERROR;
+    if (!reaches(dev, addr, sizeBytes)) {
+      dev.swiotlb.unmap(addr, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+      return overflow(dev, addr, sizeBytes, attrs);
+    }
+  } else if (forced || !reached) {
+    return overflow(dev, addr, sizeBytes, attrs);
   }
-  if (Math.floor((addr + sizeBytes - 1) / 4096) > dev.limitPage) {
-    dev.machine.warnOnce(
-      'dma_direct_map_phys: overflow',
-      `${dev.name}: 0x${addr.toString(16)}, ${sizeBytes} bytes, is beyond the DMA mask of ${dev.dmaMaskBits} bits`,
-    );
-    if (dev.swiotlb !== null) dev.swiotlb.unmap(addr, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
-    return DMA_MAPPING_ERROR;
-  }
-  if (syncs(dev, attrs)) dev.counters[C_CPU_SYNC]! += Math.ceil(((addr & 4095) + sizeBytes) / 4096);
+  if (needsCacheMaintenance(dev, attrs)) archSyncDmaForDevice(dev, addr, sizeBytes);
   return addr;
 }
 
-function syncs(dev: DmaDevice, attrs: number): boolean {
-  return !dev.coherent && (attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_MMIO)) === 0;
+/** dma_capable: the last byte is within the DMA mask and the bus limit. */
+function reaches(dev: DmaDevice, addrBytes: number, sizeBytes: number): boolean {
+  return Math.floor((addrBytes + sizeBytes - 1) / 4096) <= dev.limitPage;
+}
+
+function overflow(dev: DmaDevice, addrBytes: number, sizeBytes: number, attrs: number): number {
+  if ((attrs & DMA_ATTR_NO_WARN) === 0) {
+    dev.machine.warnOnce(
+      'dma_direct_map_phys: overflow',
+      `${dev.name}: 0x${addrBytes.toString(16)}, ${sizeBytes} bytes, is beyond the DMA mask of ${dev.dmaMaskBits} bits`,
+    );
+  }
+  return DMA_MAPPING_ERROR;
 }
 
 function refuseDirection(dev: DmaDevice): number {
   dev.machine.warn('dma_map_phys: direction', `${dev.name}: direction NONE`);
   return DMA_MAPPING_ERROR;
-}
-
-function mapEvent(
-  dev: DmaDevice,
-  dmaAddrBytes: number,
-  physBytes: number,
-  sizeBytes: number,
-  dir: number,
-  attrs: number,
-): DmaMapEvent {
-  return { device: dev.name, dmaAddrBytes, physBytes, sizeBytes, dir, attrs };
 }

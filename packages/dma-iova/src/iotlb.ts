@@ -96,9 +96,9 @@ export class Iotlb {
     let pfn: Pfn = NO_PFN;
     let rights = 0;
     if (table !== 0) {
-      const entry = table * ENTRIES + (page & 511);
+      const entry = table * pt.entries + pt.index(page, 0);
       rights = meta[entry]! & E_RW;
-      if (rights !== 0) pfn = pt.entryPfn(entry);
+      if (rights !== 0) pfn = pt.entryPfn(entry) + (page & (pt.spans[0]! - 1));
     } else {
       pfn = pt.translate(page);
       rights = pfn === NO_PFN ? 0 : pt.permission(page);

@@ -1,7 +1,7 @@
 import { type FaultSite, type Machine, NotImplemented, type Pfn, type Tracepoint } from '@gpusvm/kernel';
 import { Buddy, MAX_PAGE_ORDER } from './buddy.ts';
 import { NO_PFN } from './physical-memory.ts';
-import { PAGE_ALLOC, PAGE_FREE, type PageBlockEvent } from './tracepoints.ts';
+import { PAGE_ALLOC, PAGE_FREE, type PageBlockArgs, type PageBlockEvent } from './tracepoints.ts';
 
 /**
  * Which pages of a memory are in use: a buddy allocator, a byte a page against double frees, the fault site and
@@ -13,8 +13,8 @@ export class PageBlocks {
   /** 1 = in use. Blocks may be returned in parts, so use is known by page, not by block. */
   readonly #inUse: Uint8Array;
   readonly #site: FaultSite;
-  readonly #allocPoint: Tracepoint<PageBlockEvent>;
-  readonly #freePoint: Tracepoint<PageBlockEvent>;
+  readonly #allocPoint: Tracepoint<PageBlockEvent, PageBlockArgs>;
+  readonly #freePoint: Tracepoint<PageBlockEvent, PageBlockArgs>;
 
   constructor(machine: Machine, pages: number) {
     if (!Number.isInteger(pages) || pages < 2)
@@ -61,7 +61,7 @@ export class PageBlocks {
     if (order === 0) this.#inUse[pfn] = 0;
     else this.#inUse.fill(0, pfn, end);
     this.#buddy.free(pfn, order);
-    if (this.#freePoint.enabled) this.#freePoint.emit({ pfn, pages: 1 << order });
+    if (this.#freePoint.enabled) this.#freePoint.emit(pfn, 1 << order);
   }
 
   /** First page of a block that is not in use, -1 for none. A search over bytes is faster than a loop from 32 on. */
@@ -82,7 +82,7 @@ export class PageBlocks {
   #take(pfn: Pfn, order: number): void {
     if (order === 0) this.#inUse[pfn] = 1;
     else this.#inUse.fill(1, pfn, pfn + (1 << order));
-    if (this.#allocPoint.enabled) this.#allocPoint.emit({ pfn, pages: 1 << order });
+    if (this.#allocPoint.enabled) this.#allocPoint.emit(pfn, 1 << order);
   }
 
   #check(pfn: Pfn, order: number): void {

@@ -1,4 +1,5 @@
 import type { Pfn } from '@gpusvm/kernel';
+import type { DramView } from './dram-view.ts';
 
 /** "No page" in arrays of page-frame numbers. Pfn 0 is never handed out. */
 export const NO_PFN: -1 = -1;
@@ -35,6 +36,12 @@ export interface PhysicalMemory {
   readTag(pfn: Pfn): number;
   /** Replace a page's content by what `tag` stands for. */
   writeTag(pfn: Pfn, tag: number): void;
+  /** Smallest piece that {@link copy} and {@link zero} tell apart: 1, or 4096 for a memory of tags. */
+  readonly unitBytes: number;
   /** Copy bytes between two physical addresses; a tag-only memory copies the tags of the pages touched. */
   copy(toBytes: number, fromBytes: number, lengthBytes: number): void;
+  /** Clear bytes; a tag-only memory clears the tags of pages that are covered whole. */
+  zero(physBytes: number, lengthBytes: number): void;
+  /** What devices that do not snoop see of it; absent where real hardware decides that (native memory). */
+  readonly dram?: DramView;
 }

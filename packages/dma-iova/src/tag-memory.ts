@@ -1,4 +1,5 @@
 import type { Machine, Pfn } from '@gpusvm/kernel';
+import { DramView } from './dram-view.ts';
 import { PageBlocks } from './page-blocks.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
 
@@ -8,6 +9,8 @@ import type { PhysicalMemory } from './physical-memory.ts';
  */
 export class TagMemory implements PhysicalMemory {
   readonly totalPages: number;
+  readonly unitBytes = 4096;
+  readonly dram: DramView = new DramView(this);
   readonly #blocks: PageBlocks;
   readonly #tags: Float64Array;
 
@@ -58,6 +61,12 @@ export class TagMemory implements PhysicalMemory {
     const from = Math.floor(fromBytes / 4096);
     const pages = Math.ceil((fromBytes + lengthBytes) / 4096) - from;
     this.#tags.copyWithin(to, from, from + pages);
+  }
+
+  zero(physBytes: number, lengthBytes: number): void {
+    const first = Math.ceil(physBytes / 4096);
+    const end = Math.floor((physBytes + lengthBytes) / 4096);
+    if (end > first) this.#tags.fill(0, first, end);
   }
 
   /** A fresh page reads 0 whatever a stale device write left in it while it was free. */

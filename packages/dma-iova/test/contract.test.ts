@@ -26,7 +26,7 @@ function suite(title: string, checks: readonly ContractCheck[]): void {
 }
 
 for (const format of Object.values(IO_PAGE_TABLES)) {
-  for (const levels of [3, 4, 5].filter((n) => n >= format.levels.min && n <= format.levels.max)) {
+  for (const levels of [2, 3, 4, 5].filter((n) => n >= format.levels.min && n <= format.levels.max)) {
     suite(
       `${format.name}, ${levels} levels`,
       iommuDomainContract(() => {

@@ -1,6 +1,15 @@
 import { Machine } from '@gpusvm/kernel';
 import { describe, expect, it } from 'vitest';
-import { DmaDevice, type DmaDeviceOptions, dmaMapPhys, dmaUnmapPhys, TagMemory } from '../src/index.ts';
+import {
+  DmaDevice,
+  type DmaDeviceOptions,
+  dmaIovaFree,
+  DmaIovaState,
+  dmaIovaTryAlloc,
+  dmaMapPhys,
+  dmaUnmapPhys,
+  TagMemory,
+} from '../src/index.ts';
 
 const PAGE = 4096;
 
@@ -30,6 +39,23 @@ describe('the flush queue of a lazy domain', () => {
     machine.clock.advance(0.2e6);
     expect(dev.readTag(addr)).toBe(-1);
     expect(dev.flushQueue!.size).toBe(0);
+  });
+
+  it('has fired its timer before what is unmapped or freed after it was due', () => {
+    const { machine, dev } = lazy();
+    const first = bounceOff(dev);
+    const live = dmaMapPhys(dev, 1024 * PAGE, PAGE, 0, 0);
+    machine.clock.advance(20e6);
+    dmaUnmapPhys(dev, live, PAGE, 0, 0);
+    expect(dev.flushQueue!.size).toBe(1);
+    const state = new DmaIovaState();
+    dmaIovaTryAlloc(dev, state, 0, PAGE);
+    expect(state.addr).toBe(first);
+    machine.clock.advance(20e6);
+    dmaIovaFree(dev, state);
+    expect(dev.flushQueue!.size).toBe(0);
+    // Last in, first out: the free came after the flush.
+    expect([bounceOff(dev), bounceOff(dev)]).toEqual([state.addr, live]);
   });
 
   it('flushes synchronously when its 255 usable entries are taken', () => {

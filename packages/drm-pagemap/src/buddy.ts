@@ -7,8 +7,8 @@ import {
   type Machine,
   roundupPowOfTwo,
 } from '@gpusvm/kernel';
+import { BlockStore } from './block-store.ts';
 import { BuddyBlocks, DrmBuddyBlock } from './buddy-blocks.ts';
-import { FreeBlocks } from './free-blocks.ts';
 
 /** Only blocks inside `[startPage, endPage)` (DRM_BUDDY_RANGE_ALLOCATION). */
 export const DRM_BUDDY_RANGE_ALLOCATION: 1 = 1;
@@ -16,12 +16,6 @@ export const DRM_BUDDY_RANGE_ALLOCATION: 1 = 1;
 export const DRM_BUDDY_TOPDOWN_ALLOCATION: 2 = 2;
 /** One run of pages (DRM_BUDDY_CONTIGUOUS_ALLOCATION). */
 export const DRM_BUDDY_CONTIGUOUS_ALLOCATION: 4 = 4;
-
-/** State of the page that heads a block. */
-const NONE = 0;
-const FREE = 64;
-const ALLOCATED = 128;
-const ORDER = 63;
 
 /**
  * The VRAM allocator (drm_buddy; gpu_buddy in 7.3) over 4K pages: naturally aligned blocks of powers of two, several
@@ -33,15 +27,7 @@ const ORDER = 63;
 export class DrmBuddy {
   readonly name: string;
   readonly pages: number;
-  /** Pages that are free now. */
-  freePages: number;
-  /** Live blocks. */
-  allocatedBlocks = 0;
-  readonly #maxOrder: number;
-  /** By page: what block begins here. */
-  readonly #head: Uint8Array;
-  /** Free blocks by order, as block numbers `offset / 2^order`. */
-  readonly #free: FreeBlocks[] = [];
+  readonly #store: BlockStore;
   readonly #site: FaultSite;
 
   /** @param o - size in pages, and a name for reports (default `vram`). */
@@ -50,26 +36,25 @@ export class DrmBuddy {
       throw new RangeError(`a buddy allocator needs pages, got ${o.pages}`);
     this.name = o.name ?? 'vram';
     this.pages = o.pages;
-    this.freePages = o.pages;
-    this.#maxOrder = ilog2(o.pages);
-    this.#head = new Uint8Array(o.pages);
-    for (let order = 0; order <= this.#maxOrder; order++) {
-      this.#free.push(new FreeBlocks(Math.floor(o.pages / 2 ** order)));
-    }
-    let offset = 0;
-    for (let order = this.#maxOrder; order >= 0; order--) {
-      if ((o.pages & (1 << order)) === 0) continue;
-      this.#addFree(offset, order);
-      offset += 1 << order;
-    }
+    this.#store = new BlockStore(this.name, o.pages);
     this.#site = machine.faultInjection.site('pagemap.vram_blocks');
     machine.ledger.register(() => [
       {
         kind: 'vram block',
         count: this.allocatedBlocks,
-        detail: this.allocatedBlocks > 0 ? this.#report() : '',
+        detail: this.allocatedBlocks > 0 ? this.#store.report() : '',
       },
     ]);
+  }
+
+  /** Pages that are free now. */
+  get freePages(): number {
+    return this.#store.freePages;
+  }
+
+  /** Live blocks. */
+  get allocatedBlocks(): number {
+    return this.#store.allocated;
   }
 
   /**
@@ -133,7 +118,8 @@ export class DrmBuddy {
 
   /** Give all blocks back and empty the list (drm_buddy_free_list); free buddies merge. */
   freeList(blocks: BuddyBlocks): void {
-    for (let i = 0; i < blocks.order.length; i++) this.#freeBlock(blocks.offsetPage[i]!, blocks.order[i]!);
+    for (let i = 0; i < blocks.order.length; i++)
+      this.#store.release(blocks.offsetPage[i]!, blocks.order[i]!);
     blocks.clear();
   }
 
@@ -155,7 +141,8 @@ export class DrmBuddy {
 
   /** Largest order that is free now, -1 when nothing is. */
   get largestFreeOrder(): number {
-    for (let order = this.#maxOrder; order >= 0; order--) if (this.#free[order]!.count > 0) return order;
+    for (let order = this.#store.maxOrder; order >= 0; order--)
+      if (this.#store.free[order]!.count > 0) return order;
     return -1;
   }
 
@@ -169,7 +156,7 @@ export class DrmBuddy {
     flags: number,
   ): Errno {
     let left = size;
-    let order = Math.min(ilog2(size), this.#maxOrder);
+    let order = Math.min(ilog2(size), this.#store.maxOrder);
     while (left > 0) {
       order = Math.min(order, ilog2(left));
       const offset = order < minOrder ? -1 : this.#takeBlock(from, to, order, flags);
@@ -188,18 +175,22 @@ export class DrmBuddy {
   #takeBlock(from: number, to: number, order: number, flags: number): number {
     const size = 1 << order;
     if ((flags & DRM_BUDDY_RANGE_ALLOCATION) !== 0) {
-      for (let o = order; o <= this.#maxOrder; o++) {
-        for (let b = this.#free[o]!.next(from >>> o); b >= 0 && b << o < to; b = this.#free[o]!.next(b + 1)) {
+      for (let o = order; o <= this.#store.maxOrder; o++) {
+        for (
+          let b = this.#store.free[o]!.next(from >>> o);
+          b >= 0 && b << o < to;
+          b = this.#store.free[o]!.next(b + 1)
+        ) {
           const at = Math.max(b << o, Math.ceil(from / size) * size);
-          if (at + size <= Math.min((b + 1) << o, to)) return this.#split(b << o, o, at, order);
+          if (at + size <= Math.min((b + 1) << o, to)) return this.#store.take(b << o, o, at, order);
         }
       }
       return -1;
     }
     if ((flags & DRM_BUDDY_TOPDOWN_ALLOCATION) !== 0) return this.#takeHighest(order);
-    for (let o = order; o <= this.#maxOrder; o++) {
-      const b = this.#free[o]!.next(0);
-      if (b >= 0) return this.#split(b << o, o, b << o, order);
+    for (let o = order; o <= this.#store.maxOrder; o++) {
+      const b = this.#store.free[o]!.next(0);
+      if (b >= 0) return this.#store.take(b << o, o, b << o, order);
     }
     return -1;
   }
@@ -208,93 +199,32 @@ export class DrmBuddy {
   #takeHighest(order: number): number {
     let best = -1;
     let bestOrder = 0;
-    for (let o = order; o <= this.#maxOrder; o++) {
-      const b = this.#free[o]!.last();
+    for (let o = order; o <= this.#store.maxOrder; o++) {
+      const b = this.#store.free[o]!.last();
       if (b >= 0 && b << o > best) {
         best = b << o;
         bestOrder = o;
       }
     }
     if (best < 0) return -1;
-    return this.#split(best, bestOrder, best + (1 << bestOrder) - (1 << order), order);
+    return this.#store.take(best, bestOrder, best + (1 << bestOrder) - (1 << order), order);
   }
 
   /** Take exactly `[from, to)` as aligned blocks as large as possible; all or nothing. */
   #allocExact(from: number, to: number, out: BuddyBlocks): Errno {
     for (let page = from; page < to; ) {
-      const holder = this.#freeBlockAround(page);
+      const holder = this.#store.freeOrderAround(page);
       if (holder < 0) {
         this.freeList(out);
         return -ENOSPC;
       }
       let order = holder;
       while ((page & ((1 << order) - 1)) !== 0 || page + (1 << order) > to) order--;
-      this.#split(page - (page & ((1 << holder) - 1)), holder, page, order);
+      this.#store.take(page - (page & ((1 << holder) - 1)), holder, page, order);
       out.push(page, order);
       page += 1 << order;
     }
     return 0;
-  }
-
-  /** Order of the free block that contains a page, -1 when the page is in use. */
-  #freeBlockAround(page: number): number {
-    for (let order = 0; order <= this.#maxOrder; order++) {
-      const start = page - (page & ((1 << order) - 1));
-      if (this.#head[start] === (FREE | order)) return order;
-    }
-    return -1;
-  }
-
-  /** Take the block at `at` out of the free block at `start`; what is beside it becomes free blocks. */
-  #split(start: number, order: number, at: number, wanted: number): number {
-    this.#free[order]!.delete(start >>> order);
-    this.#head[start] = NONE;
-    this.freePages -= 1 << order;
-    while (order > wanted) {
-      const half = 1 << --order;
-      if (at < start + half) {
-        this.#addFree(start + half, order);
-        this.freePages += half;
-      } else {
-        this.#addFree(start, order);
-        this.freePages += half;
-        start += half;
-      }
-    }
-    this.#head[at] = ALLOCATED | wanted;
-    this.allocatedBlocks++;
-    return at;
-  }
-
-  #addFree(offset: number, order: number): void {
-    this.#head[offset] = FREE | order;
-    this.#free[order]!.add(offset >>> order);
-  }
-
-  #freeBlock(offset: number, order: number): void {
-    if (this.#head[offset] !== (ALLOCATED | order))
-      throw new RangeError(`${this.name}: no allocated block of order ${order} at page ${offset}`);
-    this.allocatedBlocks--;
-    this.freePages += 1 << order;
-    this.#head[offset] = NONE;
-    while (order < this.#maxOrder) {
-      const buddy = offset ^ (1 << order);
-      if (buddy >= this.pages || this.#head[buddy] !== (FREE | order)) break;
-      this.#free[order]!.delete(buddy >>> order);
-      this.#head[buddy] = NONE;
-      offset &= ~(1 << order);
-      order++;
-    }
-    this.#addFree(offset, order);
-  }
-
-  #report(): string {
-    const parts: string[] = [];
-    for (let page = 0; page < this.pages && parts.length < 4; page++) {
-      const head = this.#head[page]!;
-      if (head >= ALLOCATED) parts.push(`${this.name} page ${page} order ${head & ORDER}`);
-    }
-    return parts.join(', ');
   }
 }
 

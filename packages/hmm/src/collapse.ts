@@ -16,7 +16,7 @@ import { type CollapseLimits, checkPages, type ScanResult, scanPmd } from './col
 import { mapPmd, unmapFolioPage } from './map-entry.ts';
 import { madviseWalkVmas } from './madvise-walk.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import { PTE_ANON_EXCLUSIVE, PTE_DIRTY, PTE_KIND, PTE_PRESENT, PTE_WRITE, PTE_ZERO } from './pte.ts';

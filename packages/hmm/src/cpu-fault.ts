@@ -4,7 +4,7 @@ import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPmd, splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
 import { FAULT_SLOW, mapNewAnonPmd, minorFault } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import {
@@ -34,7 +34,7 @@ const FAULT: SchedPoint = schedPoint('handle_mm_fault');
 const DEVICE: SchedPoint = schedPoint('dev_pagemap_ops.migrate_to_ram');
 
 /** A fault that achieved nothing is taken again at once; this is what one round trip through the handler takes. */
-const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000 });
+const REFAULT: Suspension = Object.freeze({ kind: 'sleep', ns: 2000, poll: true });
 
 /**
  * Handle one page fault (handle_mm_fault and below, mm/memory.c). The mmap lock is held for reading; may sleep. As in
@@ -127,7 +127,10 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
+  const point = mm.folios.protocol.migrateToRam;
+  if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam({ mm, vma, page, folio: head, pmd });
+  if (point.enabled) point.emit({ phase: 'end', folio: head });
   folios.unlock(head);
   folios.put(head);
   // The driver may decline, for instance inside its time slice; the CPU then faults again and again.

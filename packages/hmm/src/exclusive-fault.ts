@@ -3,7 +3,7 @@ import { EXCLUSIVE_REVOKE } from './counters.ts';
 import { restoreExclusive } from './exclusive-entry.ts';
 import { lockOrRetry } from './lock-or-retry.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { PTE_EXCLUSIVE, PTE_KIND } from './pte.ts';
 import { DEVICE_EXCLUSIVE } from './tracepoints.ts';

@@ -1,5 +1,6 @@
 import { type Machine, type Pfn, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_LOCKED, FOLIO_PINNED, FOLIO_WAITERS } from './folio-flags.ts';
+import { ProtocolTracepoints } from './protocol-tracepoints.ts';
 import { PAGE_PIN } from './tracepoints.ts';
 import { grown16, grown32, grown8 } from './grown-array.ts';
 
@@ -14,6 +15,8 @@ import { grown16, grown32, grown8 } from './grown-array.ts';
  */
 export abstract class FolioArrays {
   readonly machine: Machine;
+  /** @internal */
+  readonly protocol: ProtocolTracepoints;
   /** @internal hot arrays; replaced when a device window is appended, so never keep them across a sleep. */
   refs: Int32Array;
   /** @internal */
@@ -28,6 +31,7 @@ export abstract class FolioArrays {
 
   constructor(machine: Machine, pages: number) {
     this.machine = machine;
+    this.protocol = new ProtocolTracepoints(machine);
     this.#pages = pages;
     this.refs = new Int32Array(pages);
     this.maps = new Int32Array(pages);
@@ -89,6 +93,7 @@ export abstract class FolioArrays {
 
   /** Take the folio lock; may sleep (folio_lock). The caller holds a reference. */
   *lock(head: Pfn): Task<void> {
+    if (this.protocol.folioLock.enabled) this.protocol.folioLock.emit({ folio: head });
     while (!this.trylock(head)) yield* this.waitLocked(head);
   }
 

@@ -1,7 +1,7 @@
 import { type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { copyPmdRange } from './copy-page-range.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import type { Vma } from './vma.ts';

@@ -1,6 +1,7 @@
 export { khugepaged } from './collapse.ts';
 export type { HmmCounterName } from './counters.ts';
 export { handleMmFault } from './cpu-fault.ts';
+export * from './device-tracepoints.ts';
 export {
   DevPagemap,
   type DevPagemapOps,
@@ -11,6 +12,7 @@ export {
 export type { EntryCounts } from './entry-counts.ts';
 export { makeDeviceExclusive } from './device-exclusive.ts';
 export { splitFolio } from './folio-split.ts';
+export * from './folio-flags.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
 export {
@@ -53,9 +55,8 @@ export {
   mmuIntervalReadBegin,
   mmuIntervalReadRetry,
   mmuIntervalSetSeq,
-  mmuNotifierInvalidateRangeEnd,
-  mmuNotifierInvalidateRangeStart,
 } from './mmu-interval-notifier.ts';
+export { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 export { type MmuNotifierEvent, type MmuNotifierRange, mmuNotifierRange } from './mmu-notifier-range.ts';
 export { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
 export type { MremapOptions } from './mremap.ts';
@@ -64,7 +65,8 @@ export { changeProtNuma } from './numa-hint.ts';
 export { oomReap } from './oom-reap.ts';
 export { AddressSpace, PageCache } from './page-cache.ts';
 export { PageTable, PmdNode } from './page-table.ts';
-export type { EntryKind } from './pte.ts';
+export * from './pte.ts';
+export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault } from './range-fault.ts';
 export { hmmRangeFaultUnlockedTimeout } from './range-fault-unlocked.ts';
 export { type CachedAt, reclaimFolio, shrinkAnon } from './reclaim.ts';

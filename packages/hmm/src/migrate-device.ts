@@ -11,6 +11,7 @@ import {
 } from './migrate-pfns.ts';
 import { migrateUnmap } from './migrate-unmap.ts';
 import { migratingPages } from './migrate-vma.ts';
+import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
 
 const COLLECT: SchedPoint = schedPoint('migrate_device_pfns: collect');
 
@@ -52,6 +53,7 @@ export function* migrateDevicePfns(folios: FolioTable, src: MigratePfns, npages:
   }
   folios.counters.values[MIGRATE_COLLECTED]! += migratingPages(src, npages);
   yield* migrateUnmap(folios, src, npages, -1, 0);
+  traceSlots(folios, src, src, npages, 'setup');
   return 0;
 }
 
@@ -70,21 +72,36 @@ export function migrateDeviceRange(
  * Commit slots with a destination (migrate_device_pages). Without a VMA nothing can be split: a large source with a
  * single destination is refused. Does not sleep in this model.
  */
-export function migrateDevicePages(
+export function* migrateDevicePages(
   folios: FolioTable,
   src: MigratePfns,
   dst: MigratePfns,
   npages: number,
 ): Task<void> {
-  return migratePages(folios, src, dst, npages, null);
+  traceSlots(folios, src, dst, npages, 'pages');
+  yield* migratePages(folios, src, dst, npages, null);
+  traceSlots(folios, src, dst, npages, 'committed');
 }
 
 /** Make the result visible and drop locks and references (migrate_device_finalize). Does not sleep in this model. */
-export function migrateDeviceFinalize(
+export function* migrateDeviceFinalize(
   folios: FolioTable,
   src: MigratePfns,
   dst: MigratePfns,
   npages: number,
 ): Task<void> {
-  return finalizeSlots(folios, src, dst, npages, -1);
+  traceSlots(folios, src, dst, npages, 'finalize');
+  yield* finalizeSlots(folios, src, dst, npages, -1);
+  traceSlots(folios, src, dst, npages, 'finalized');
+}
+
+function traceSlots(
+  folios: FolioTable,
+  src: MigratePfns,
+  dst: MigratePfns,
+  slots: number,
+  phase: MigrateSlotsEvent['phase'],
+): void {
+  const point = folios.protocol.migrateSlots;
+  if (point.enabled) point.emit({ phase, src, dst, slots, faultFolio: -1, startPage: -1, mm: null });
 }

@@ -7,8 +7,9 @@ import { migratePages } from './migrate-pages.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, type MigratePfns } from './migrate-pfns.ts';
 import { migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
+import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
 import type { MigrateEvent } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
@@ -100,6 +101,7 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
   args.cpages -= failed;
   const pages = failed === 0 ? args.collected : migratingPages(src, args.npages);
   mm.folios.counters.values[MIGRATE_COLLECTED]! += pages;
+  traceSlots(args, 'setup');
   trace(args, 'setup');
   return 0;
 }
@@ -110,7 +112,9 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
  * that keeps MIGRATE is committed. The mmap lock is still held. May sleep in notifiers.
  */
 export function* migrateVmaPages(args: MigrateVma): Task<void> {
+  traceSlots(args, 'pages');
   yield* migratePages(args.mm.folios, args.src, args.dst, args.npages, args);
+  traceSlots(args, 'committed');
   trace(args, 'pages');
 }
 
@@ -120,7 +124,9 @@ export function* migrateVmaPages(args: MigrateVma): Task<void> {
  * held. Does not sleep in this model.
  */
 export function* migrateVmaFinalize(args: MigrateVma): Task<void> {
+  traceSlots(args, 'finalize');
   yield* finalizeSlots(args.mm.folios, args.src, args.dst, args.npages, args.faultFolio);
+  traceSlots(args, 'finalized');
   trace(args, 'finalize');
 }
 
@@ -149,4 +155,11 @@ function trace(args: MigrateVma, phase: MigrateEvent['phase']): void {
   if (!point.enabled) return;
   const pages = migratingPages(args.src, args.npages);
   point.emit({ phase, mm: args.mm.name, startPage: args.startPage, slots: args.npages, pages });
+}
+
+function traceSlots(args: MigrateVma, phase: MigrateSlotsEvent['phase']): void {
+  const point = args.mm.folios.protocol.migrateSlots;
+  if (!point.enabled) return;
+  const { src, dst, npages: slots, faultFolio, startPage, mm } = args;
+  point.emit({ phase, src, dst, slots, faultFolio, startPage, mm });
 }

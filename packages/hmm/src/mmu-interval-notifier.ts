@@ -1,23 +1,7 @@
-import {
-  EAGAIN,
-  EINTR,
-  EINVAL,
-  ENOMEM,
-  EOVERFLOW,
-  type Errno,
-  type SchedPoint,
-  type Task,
-  schedPoint,
-} from '@gpusvm/kernel';
-import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
+import { EINTR, EINVAL, ENOMEM, EOVERFLOW, type Errno, type Task } from '@gpusvm/kernel';
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
-
-const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
-const CALLBACK: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate');
-const FINISH: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate_finish');
-const END: SchedPoint = schedPoint('mmu_notifier_invalidate_range_end');
 
 /**
  * What the first pass of an invalidation leaves for the second (struct mmu_interval_notifier_finish). Owned by the
@@ -163,6 +147,8 @@ export function* mmuIntervalNotifierRemove(sub: MmuIntervalNotifier): Task<void>
   const mm = sub.mm;
   const subs = mm?.notifiers ?? null;
   if (mm === null || subs === null) throw new Error('interval notifier removed that was not inserted');
+  const point = mm.folios.protocol.remove;
+  if (point.enabled) point.emit({ sub });
   let waitSeq = 0;
   if (!subs.invalidating) {
     if (!subs.tree.remove(sub)) throw new Error('interval notifier removed twice');
@@ -188,12 +174,14 @@ export function* mmuIntervalReadBegin(sub: MmuIntervalNotifier): Task<number> {
   const seq = sub.invalidateSeq;
   const subs = sub.mm?.notifiers ?? null;
   if (subs === null) throw new Error('read side of an interval notifier that is not inserted');
+  traceRead(sub, 'begin', seq);
   if (subs.invalidateSeq === seq) yield* subs.queue.waitUntil(() => subs.invalidateSeq !== seq);
   return seq;
 }
 
 /** Whether an invalidation came after `seq` (mmu_interval_read_retry). Only meaningful under the driver's lock. */
 export function mmuIntervalReadRetry(sub: MmuIntervalNotifier, seq: number): boolean {
+  traceRead(sub, 'retry', seq);
   return sub.invalidateSeq !== seq;
 }
 
@@ -207,88 +195,12 @@ export function mmuIntervalSetSeq(sub: MmuIntervalNotifier, curSeq: number): voi
   sub.invalidateSeq = curSeq;
 }
 
-/**
- * Tell every overlapping subscription that a range is about to change (mmu_notifier_invalidate_range_start). Costs
- * one test when the mm has no subscription; callers on hot paths test `mm.notifiers` themselves.
- *
- * @returns 0; -EAGAIN when the range is not blockable and a callback refused, and then the end must not be called.
- */
-export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange): Task<Errno> {
-  const subs = mm.notifiers;
-  if (subs === null) return 0;
-  const preemptive = mm.machine.scheduler.preemptive;
-  if (preemptive) yield START;
-  const counters = mm.folios.counters.values;
-  counters[NOTIFIER_START]!++;
-  subs.active.add(range);
-  const hit: MmuIntervalNotifier[] = [];
-  subs.tree.forEachOverlap(range.startPage, range.endPage - 1, (sub) => hit.push(sub));
-  if (hit.length > 0) subs.invalidateSeq |= 1;
-  const curSeq = subs.invalidateSeq;
-  trace(mm, range, 'start', curSeq);
-  const finishes: MmuIntervalNotifierFinish[] = [];
-  let err: Errno = 0;
-  for (const sub of hit) {
-    if (preemptive) yield CALLBACK;
-    counters[NOTIFIER_CALLBACK]!++;
-    const ops = sub.ops!;
-    const ok = usesTwoPasses(mm, ops)
-      ? yield* callFirst(sub, range, curSeq, finishes)
-      : yield* ops.invalidate!(sub, range, curSeq);
-    if (ok) continue;
-    if (!range.blockable) {
-      err = -EAGAIN;
-      break;
-    }
-    mm.machine.warn(
-      'mn_itree_invalidate: blockable',
-      `callback of pages ${sub.startPage}..${sub.lastPage} refused`,
-    );
-  }
-  for (const finish of finishes) {
-    if (preemptive) yield FINISH;
-    yield* finish.notifier!.ops!.invalidateFinish!(finish);
-  }
-  if (err !== 0) {
-    subs.end(range);
-    trace(mm, range, 'end', subs.invalidateSeq);
-  }
-  return err;
+function traceRead(sub: MmuIntervalNotifier, phase: 'begin' | 'retry', seq: number): void {
+  const point = sub.mm?.folios.protocol.read;
+  if (point?.enabled === true) point.emit({ phase, sub, seq, stale: sub.invalidateSeq !== seq });
 }
 
-function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
+/** @internal Whether this kernel calls the two-pass operations of a subscription. */
+export function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
   return ops.invalidateStart !== undefined && mm.machine.profile.hmm.twoPassNotifiers;
-}
-
-/** One subscription's first pass of two. What it hands over counts only if it succeeded. */
-function* callFirst(
-  sub: MmuIntervalNotifier,
-  range: MmuNotifierRange,
-  curSeq: number,
-  finishes: MmuIntervalNotifierFinish[],
-): Task<boolean> {
-  const ops = sub.ops!;
-  const slot: FinishSlot = { finish: null };
-  const ok = yield* ops.invalidateStart!(sub, range, curSeq, slot);
-  if (!ok || slot.finish === null) return ok;
-  slot.finish.notifier = sub;
-  if (ops.invalidateFinish !== undefined) finishes.push(slot.finish);
-  return ok;
-}
-
-/** The range has changed (mmu_notifier_invalidate_range_end). Takes the same object as a start that returned 0. */
-export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange): Task<void> {
-  const subs = mm.notifiers;
-  // The mm's first subscription may have come after the start, which then is not on record.
-  if (subs === null || !subs.active.has(range)) return;
-  if (mm.machine.scheduler.preemptive) yield END;
-  subs.end(range);
-  trace(mm, range, 'end', subs.invalidateSeq);
-}
-
-function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: number): void {
-  const point = mm.folios.invalidateTrace;
-  if (!point.enabled) return;
-  const { event, startPage, endPage } = range;
-  point.emit({ mm: mm.name, event, startPage, endPage, phase, seq });
 }

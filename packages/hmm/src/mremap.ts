@@ -1,7 +1,7 @@
 import { EFAULT, EINVAL, ENOMEM, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { isUserRange, splitVma, TASK_SIZE_PAGES } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { movePageTables } from './move-page-tables.ts';
 import { unmapLocked } from './munmap.ts';

@@ -4,6 +4,7 @@ import {
   ENOMEM,
   EPERM,
   type Errno,
+  MIGHT_ALLOC,
   type SchedPoint,
   type Task,
   schedPoint,
@@ -63,10 +64,17 @@ export const LOST_LOCK = 1;
 export function* rangeFaultRound(mm: Mm, range: HmmRange, mayDrop: boolean): Task<number> {
   const counters = mm.folios.counters.values;
   counters[RANGE_FAULT]!++;
+  const alloc = mm.machine.trace.point(MIGHT_ALLOC);
+  if (alloc.enabled) alloc.emit({ site: 'hmm_range_fault' });
   const err = yield* walkAndFault(mm, range, mayDrop);
   if (err === -EBUSY) counters[RETRY]!++;
   const point = mm.machine.trace.point(HMM_RANGE_FAULT);
   if (point.enabled) point.emit({ mm: mm.name, startPage: range.startPage, endPage: range.endPage, err });
+  const result = mm.folios.protocol.rangeResult;
+  if (result.enabled && err === 0) {
+    const { notifier, notifierSeq, startPage, endPage, pfns } = range;
+    result.emit({ sub: notifier, seq: notifierSeq, startPage, endPage, pfns });
+  }
   return err;
 }
 

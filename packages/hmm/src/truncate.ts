@@ -2,7 +2,7 @@ import type { Task } from '@gpusvm/kernel';
 import { FOLIO_CACHED } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { AddressSpace } from './page-cache.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';

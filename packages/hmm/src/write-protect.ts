@@ -1,6 +1,6 @@
 import type { Task } from '@gpusvm/kernel';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { PTE_DIRTY, PTE_KIND, PTE_PRESENT, PTE_WRITE } from './pte.ts';
 

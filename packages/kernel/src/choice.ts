@@ -3,6 +3,9 @@ import type { RandomGenerator } from 'pure-rand/types/RandomGenerator';
 
 const TWO_31 = 2 ** 31;
 
+/** Answers `choose(n)`; `draw` is what the seed would say. */
+export type Decide = (n: number, draw: (n: number) => number) => number;
+
 /**
  * The one source of nondeterminism of a machine: scheduling, allocation failure, trylock outcome and device
  * latency all come from here, so the same seed gives the same trace, byte for byte.
@@ -10,15 +13,21 @@ const TWO_31 = 2 ** 31;
 export class Choice {
   readonly seed: number;
   readonly #generator: RandomGenerator;
+  readonly #decide: Decide | null;
+  readonly #draw = (n: number): number => this.#drawOne(n);
   /** Choices made so far. */
   count = 0;
 
-  /** @param seed - an integer of 32 bits, signed or unsigned. */
-  constructor(seed: number) {
+  /**
+   * @param seed - an integer of 32 bits, signed or unsigned.
+   * @param decide - answers instead of the seed: replay and exhaustive search.
+   */
+  constructor(seed: number, decide: Decide | null = null) {
     if (!Number.isInteger(seed) || seed < -TWO_31 || seed >= 2 * TWO_31) {
       throw new RangeError(`seed must be an integer of 32 bits, got ${seed}`);
     }
     this.seed = seed;
+    this.#decide = decide;
     this.#generator = xoroshiro128plus(seed | 0);
   }
 
@@ -34,6 +43,11 @@ export class Choice {
     }
     if (n === 1) return 0;
     this.count++;
+    if (this.#decide !== null) return this.#decide(n, this.#draw);
+    return this.#drawOne(n);
+  }
+
+  #drawOne(n: number): number {
     // The draws of the last, incomplete multiple of n are thrown away: they would favour the low alternatives.
     const limit = TWO_31 - (TWO_31 % n);
     let draw: number;

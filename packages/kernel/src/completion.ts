@@ -23,6 +23,7 @@ export class Completion {
 
   /** Whether a waiter would not sleep (completion_done). */
   get isDone(): boolean {
+    this.#queue.noteRead();
     const nowNs = this.#clock.nowNs;
     return this.#allDoneAtNs <= nowNs || (this.#doneAtNs[0] ?? Number.POSITIVE_INFINITY) <= nowNs;
   }
@@ -41,6 +42,7 @@ export class Completion {
 
   /** Forget earlier completions (reinit_completion). Does not sleep. */
   reinit(): void {
+    this.#queue.noteWrite();
     this.#doneAtNs.length = 0;
     this.#allDoneAtNs = Number.POSITIVE_INFINITY;
   }
@@ -52,6 +54,7 @@ export class Completion {
 
   /** @internal One step of {@link wait} for the running task. */
   waitStep(): IteratorResult<Suspension, void> {
+    this.#queue.noteWrite();
     if (this.#allDoneAtNs !== Number.POSITIVE_INFINITY) this.#clock.advanceTo(this.#allDoneAtNs);
     else if (this.#doneAtNs.length > 0) this.#clock.advanceTo(this.#doneAtNs.shift()!);
     else return this.#queue.enqueue();

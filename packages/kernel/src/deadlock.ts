@@ -1,4 +1,4 @@
-import type { TaskHandle } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 
 /** No task can go on. The message says who waits for what, who holds it, and the cycle if there is one. */
 export class DeadlockError extends Error {

@@ -23,6 +23,7 @@ export class DmaFence {
 
   /** Whether a waiter would not sleep (dma_fence_is_signaled). */
   get signalled(): boolean {
+    this.#queue.noteRead();
     return this.#signalledAtNs <= this.#clock.nowNs;
   }
 
@@ -54,6 +55,7 @@ export class DmaFence {
 
   /** @internal One step of {@link wait} for the running task. */
   waitStep(): IteratorResult<Suspension, Errno> {
+    this.#queue.noteRead();
     if (this.#signalledAtNs === Number.POSITIVE_INFINITY) return this.#queue.enqueue();
     this.#clock.advanceTo(this.#signalledAtNs);
     return this.#result;

@@ -1,10 +1,12 @@
-import { Choice } from './choice.ts';
+import { Choice, type Decide } from './choice.ts';
 import { Counters, type CounterGroup } from './counters.ts';
 import { FaultInjection } from './fault-injection.ts';
 import { KERNEL_PROFILES, type KernelProfile, type KernelProfileName } from './kernel-profile.ts';
 import { Ledger } from './ledger.ts';
-import { Scheduler, TaskHandle } from './scheduler.ts';
-import { runToCompletion, type SchedulerStrategy } from './scheduler-strategy.ts';
+import { Scheduler } from './scheduler.ts';
+import { TaskHandle } from './task-handle.ts';
+import { runToCompletion } from './strategy/run-to-completion.ts';
+import type { SchedulerStrategy } from './strategy/strategy.ts';
 import { done, type Task } from './task.ts';
 import { defineTracepoint, TraceBus, type Tracepoint, type TracepointDef } from './tracepoint.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -42,7 +44,7 @@ export class Machine {
   readonly clock: VirtualClock = new VirtualClock();
   readonly counters: Counters = new Counters();
   readonly trace: TraceBus = new TraceBus();
-  readonly faultInjection: FaultInjection = new FaultInjection();
+  readonly faultInjection: FaultInjection;
   readonly ledger: Ledger = new Ledger();
   readonly scheduler: Scheduler;
   readonly #warn: Tracepoint<WarnEvent>;
@@ -58,8 +60,11 @@ export class Machine {
       throw new RangeError(`a machine needs at least one CPU, got ${cpus}`);
     }
     this.cpus = cpus;
-    this.choice = new Choice(seed);
+    const decide: Decide | null =
+      strategy.choose === undefined ? null : (n, draw) => strategy.choose!(n, draw);
+    this.choice = new Choice(seed, decide);
     this.scheduler = new Scheduler(strategy, this.clock, this.choice);
+    this.faultInjection = new FaultInjection(this.choice, this.scheduler);
     this.#warn = this.trace.point(WARN);
     this.#warnings = this.counters.group('machine', ['warn']);
     this.ledger.register(() => {

@@ -1,5 +1,8 @@
+import type { FaultInjection } from './fault-injection.ts';
+import { LOCK_RELEASED, LOCK_TAKEN, type LockEvent } from './lock-trace.ts';
 import type { Machine } from './machine.ts';
-import type { Scheduler, TaskHandle } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 import {
   type BlockSuspension,
   StepTask,
@@ -8,6 +11,7 @@ import {
   type TaskRef,
   type Waitable,
 } from './task.ts';
+import type { Tracepoint } from './tracepoint.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 const LOCKED: IteratorReturnResult<void> = { done: true, value: undefined };
@@ -28,6 +32,10 @@ export class Mutex implements Waitable {
   readonly #lockTask: Task<void>;
   readonly #asleep: IteratorYieldResult<BlockSuspension>;
   readonly #waiters: TaskHandle[] = [];
+  readonly #object: number;
+  readonly #faults: FaultInjection;
+  readonly #taken: Tracepoint<LockEvent>;
+  readonly #released: Tracepoint<LockEvent>;
   #owner: TaskHandle | null = null;
   #handOver = false;
   /** Timed mode: instant of the last unlock, which a task that is behind cannot undercut. */
@@ -39,6 +47,10 @@ export class Mutex implements Waitable {
     this.#machine = machine;
     this.#scheduler = machine.scheduler;
     this.#clock = machine.clock;
+    this.#object = machine.scheduler.newObject();
+    this.#faults = machine.faultInjection;
+    this.#taken = machine.trace.point(LOCK_TAKEN);
+    this.#released = machine.trace.point(LOCK_RELEASED);
     this.#lockTask = new LockTask(this).asTask();
     this.#asleep = { done: false, value: { kind: 'block', on: this } };
   }
@@ -57,7 +69,10 @@ export class Mutex implements Waitable {
 
   /** Take the lock if it is free (mutex_trylock). Does not sleep. */
   tryLock(): boolean {
+    this.#scheduler.accesses?.read(this.#object);
     if (this.#owner !== null || this.#releasedNs > this.#clock.nowNs) return false;
+    if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
+    this.#scheduler.accesses?.write(this.#object);
     this.#own(this.#machine.currentTask());
     return true;
   }
@@ -72,8 +87,10 @@ export class Mutex implements Waitable {
     if (this.#owner !== task) {
       throw new Error(`${this.label} unlocked by ${task.name}, held by ${this.#owner?.name ?? 'nobody'}`);
     }
+    this.#scheduler.accesses?.write(this.#object);
     task.dropHeld(this);
     this.#owner = null;
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'exclusive' });
     if (this.#scheduler.timed) this.#releasedNs = this.#clock.nowNs;
     if (this.#waiters.length > 0) this.#wakeFirst(this.#waiters[0]!);
   }
@@ -85,6 +102,7 @@ export class Mutex implements Waitable {
 
   /** Whether anybody holds the lock (mutex_is_locked). */
   get locked(): boolean {
+    this.#scheduler.accesses?.read(this.#object);
     return this.#owner !== null;
   }
 
@@ -95,6 +113,7 @@ export class Mutex implements Waitable {
 
   /** @internal One step of {@link lock} for the running task. */
   lockStep(): IteratorResult<Suspension, void> {
+    this.#scheduler.accesses?.write(this.#object);
     if (this.#owner === null && this.#waiters.length === 0) {
       this.#clock.advanceTo(this.#releasedNs);
       this.#own(this.#machine.currentTask());
@@ -122,6 +141,7 @@ export class Mutex implements Waitable {
   #own(task: TaskHandle): void {
     this.#owner = task;
     task.held.push(this);
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'exclusive' });
   }
 
   #wakeFirst(first: TaskHandle): void {

@@ -1,5 +1,8 @@
+import type { FaultInjection } from './fault-injection.ts';
+import { LOCK_RELEASED, LOCK_TAKEN, type LockEvent } from './lock-trace.ts';
 import type { Machine } from './machine.ts';
-import type { Scheduler, TaskHandle } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 import {
   type BlockSuspension,
   StepTask,
@@ -8,6 +11,7 @@ import {
   type TaskRef,
   type Waitable,
 } from './task.ts';
+import type { Tracepoint } from './tracepoint.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 const TAKEN: IteratorReturnResult<void> = { done: true, value: undefined };
@@ -28,6 +32,10 @@ export class RwSem implements Waitable {
   readonly #readTask: Task<void>;
   readonly #writeTask: Task<void>;
   readonly #asleep: IteratorYieldResult<BlockSuspension>;
+  readonly #object: number;
+  readonly #faults: FaultInjection;
+  readonly #taken: Tracepoint<LockEvent>;
+  readonly #released: Tracepoint<LockEvent>;
   readonly #readers: TaskHandle[] = [];
   #writer: TaskHandle | null = null;
   /** Waiting tasks in order of arrival, and whether each wants to write. */
@@ -44,6 +52,10 @@ export class RwSem implements Waitable {
     this.#machine = machine;
     this.#scheduler = machine.scheduler;
     this.#clock = machine.clock;
+    this.#object = machine.scheduler.newObject();
+    this.#faults = machine.faultInjection;
+    this.#taken = machine.trace.point(LOCK_TAKEN);
+    this.#released = machine.trace.point(LOCK_RELEASED);
     this.#readTask = new DownTask(this, false).asTask();
     this.#writeTask = new DownTask(this, true).asTask();
     this.#asleep = { done: false, value: { kind: 'block', on: this } };
@@ -71,16 +83,21 @@ export class RwSem implements Waitable {
 
   /** Take for reading if no writer holds or awaits it (down_read_trylock). Does not sleep. */
   tryDownRead(): boolean {
+    this.#scheduler.accesses?.read(this.#object);
     if (this.#writer !== null || this.#waitingWriters > 0) return false;
     if (this.#writeReleasedNs > this.#clock.nowNs) return false;
+    if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
     this.#ownRead(this.#machine.currentTask());
     return true;
   }
 
   /** Take for writing if nobody holds or awaits it (down_write_trylock). Does not sleep. */
   tryDownWrite(): boolean {
+    this.#scheduler.accesses?.read(this.#object);
     if (this.#writer !== null || this.#readers.length > 0 || this.#waiters.length > 0) return false;
     if (this.#writeReleasedNs > this.#clock.nowNs || this.#readReleasedNs > this.#clock.nowNs) return false;
+    if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
+    this.#scheduler.accesses?.write(this.#object);
     this.#ownWrite(this.#machine.currentTask());
     return true;
   }
@@ -91,6 +108,7 @@ export class RwSem implements Waitable {
    * @throws Error when the calling task has none.
    */
   upRead(): void {
+    this.#scheduler.accesses?.read(this.#object);
     const task = this.#machine.currentTask();
     const readers = this.#readers;
     if (readers[readers.length - 1] === task) {
@@ -102,9 +120,13 @@ export class RwSem implements Waitable {
       readers.splice(index, 1);
     }
     task.dropHeld(this);
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'read' });
     if (this.#scheduler.timed && this.#clock.nowNs > this.#readReleasedNs)
       this.#readReleasedNs = this.#clock.nowNs;
-    if (readers.length === 0 && this.#waiters.length > 0) this.#wakeNext();
+    if (readers.length === 0 && this.#waiters.length > 0) {
+      this.#scheduler.accesses?.write(this.#object);
+      this.#wakeNext();
+    }
   }
 
   /**
@@ -113,6 +135,7 @@ export class RwSem implements Waitable {
    * @throws Error when the calling task has none.
    */
   upWrite(): void {
+    this.#scheduler.accesses?.write(this.#object);
     const task = this.#machine.currentTask();
     if (this.#writer !== task) {
       throw new Error(
@@ -121,6 +144,7 @@ export class RwSem implements Waitable {
     }
     this.#writer = null;
     task.dropHeld(this);
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'write' });
     if (this.#scheduler.timed) this.#writeReleasedNs = this.#clock.nowNs;
     if (this.#waiters.length > 0) this.#wakeNext();
   }
@@ -151,10 +175,13 @@ export class RwSem implements Waitable {
   /** @internal One step of {@link downRead} for the running task. */
   readStep(): IteratorResult<Suspension, void> {
     if (this.#writer === null && this.#waiters.length === 0) {
+      // Readers do not disturb one another, so that taking and releasing is a read of the lock.
+      this.#scheduler.accesses?.read(this.#object);
       this.#clock.advanceTo(this.#writeReleasedNs);
       this.#ownRead(this.#machine.currentTask());
       return TAKEN;
     }
+    this.#scheduler.accesses?.write(this.#object);
     const task = this.#waiter();
     const place = this.#waiters.indexOf(task);
     if (this.#writer !== null || this.#isWriterBefore(place)) return this.#sleep(task, place, false);
@@ -166,6 +193,7 @@ export class RwSem implements Waitable {
 
   /** @internal One step of {@link downWrite} for the running task. */
   writeStep(): IteratorResult<Suspension, void> {
+    this.#scheduler.accesses?.write(this.#object);
     const free = this.#writer === null && this.#readers.length === 0;
     if (!free || this.#waiters.length > 0) {
       const task = this.#waiter();
@@ -209,11 +237,13 @@ export class RwSem implements Waitable {
   #ownRead(task: TaskHandle): void {
     this.#readers.push(task);
     task.held.push(this);
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'read' });
   }
 
   #ownWrite(task: TaskHandle): void {
     this.#writer = task;
     task.held.push(this);
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'write' });
   }
 
   /** Wake the writer at the head of the queue, or all readers up to the first writer. They leave it themselves. */

@@ -1,49 +1,11 @@
+import type { AccessLog } from './access-log.ts';
 import type { Choice } from './choice.ts';
 import { DeadlockError } from './deadlock.ts';
-import type { SchedulerStrategy } from './scheduler-strategy.ts';
-import type { Suspension, Task, TaskRef, Waitable } from './task.ts';
+import type { SchedulerStrategy } from './strategy/strategy.ts';
+import type { Suspension, Task } from './task.ts';
+import { TaskHandle } from './task-handle.ts';
 import { TimerHeap } from './timer-heap.ts';
 import type { VirtualClock } from './virtual-clock.ts';
-
-/** Where a task stands. In timed mode a task whose turn comes later counts as sleeping. */
-export type TaskState = 'runnable' | 'blocked' | 'sleeping' | 'done' | 'failed';
-
-/** A task known to the scheduler. */
-export class TaskHandle<T = unknown> implements TaskRef {
-  readonly id: number;
-  readonly name: string;
-  state: TaskState = 'runnable';
-  /** What a blocked task waits for. */
-  waitingFor: Waitable | null = null;
-  /** Locks held, in the order they were taken; a lock held twice for reading is listed twice. */
-  readonly held: Waitable[] = [];
-  /** Virtual instant before which the task does not go on. */
-  wakeAtNs = 0;
-  /** @internal Order among sleepers of the same instant. */
-  wakeOrder = 0;
-  result: T | undefined = undefined;
-  error: unknown = undefined;
-  /** @internal */
-  readonly task: Task<T>;
-
-  constructor(id: number, name: string, task: Task<T>) {
-    this.id = id;
-    this.name = name;
-    this.task = task;
-  }
-
-  /** Whether the task has ended, well or badly. */
-  get ended(): boolean {
-    return this.state === 'done' || this.state === 'failed';
-  }
-
-  /** Take one hold of a lock off {@link held}; locks are mostly released in reverse order, which is O(1). */
-  dropHeld(lock: Waitable): void {
-    const held = this.held;
-    if (held[held.length - 1] === lock) held.pop();
-    else removeAt(held, held.lastIndexOf(lock));
-  }
-}
 
 /**
  * Deterministic cooperative scheduler. A task runs until it suspends; who goes next is the strategy's decision,
@@ -55,16 +17,26 @@ export class Scheduler {
   readonly strategy: SchedulerStrategy;
   /** Whether tasks yield at their preemption points; false keeps the fast path free of them. */
   readonly preemptive: boolean;
-  /** Whether charged time passes for the charged task only, see {@link SchedulerStrategy.timed}. */
+  /** See {@link SchedulerStrategy.timed}. */
   readonly timed: boolean;
+  /** See {@link SchedulerStrategy.timeless}. */
+  readonly timeless: boolean;
+  /** Where shared objects note that a step touches them; null when nobody wants to know. */
+  readonly accesses: AccessLog | null;
   /** Steps run so far: a task's way from one suspension to the next. */
   steps = 0;
+  readonly #everyStep: boolean;
   readonly #clock: VirtualClock;
   readonly #choice: Choice;
   readonly #runnable: TaskHandle[] = [];
   readonly #sleeping = new TimerHeap();
   readonly #live = new Set<TaskHandle>();
+  /** Timeless mode: tasks that poll and wait for somebody to do something. */
+  readonly #pollers: TaskHandle[] = [];
   #nextId = 1;
+  #nextObject = 1;
+  /** The order of spawning gives tasks their numbers, so that two spawns depend on one another. */
+  readonly #numbering = this.newObject();
   #looping = false;
   /** Timed mode: instant at which the running step began; no task is behind it. */
   #frontNs = 0;
@@ -75,6 +47,9 @@ export class Scheduler {
     this.strategy = strategy;
     this.preemptive = strategy.preemptive;
     this.timed = strategy.timed;
+    this.timeless = strategy.timeless ?? false;
+    this.accesses = strategy.accesses ?? null;
+    this.#everyStep = strategy.everyStep ?? false;
     this.#clock = clock;
     this.#choice = choice;
   }
@@ -88,8 +63,17 @@ export class Scheduler {
   spawn<T>(task: Task<T>, name: string): TaskHandle<T> {
     const handle = new TaskHandle<T>(this.#nextId++, name, task);
     this.#live.add(handle);
+    this.accesses?.enabled.push(handle.id);
+    this.accesses?.write(this.#numbering);
     this.#readyAt(handle, this.#clock.nowNs);
     return handle;
+  }
+
+  /**
+   * Number of a shared object in {@link accesses}; the same in every run for what is made before tasks run.
+   */
+  newObject(): number {
+    return this.#nextObject++;
   }
 
   /**
@@ -133,6 +117,7 @@ export class Scheduler {
   wake(handle: TaskHandle): void {
     if (handle.state !== 'blocked') return;
     handle.waitingFor = null;
+    this.accesses?.enabled.push(handle.id);
     const nowNs = this.#clock.nowNs;
     this.#readyAt(handle, handle.wakeAtNs > nowNs ? handle.wakeAtNs : nowNs);
   }
@@ -158,7 +143,7 @@ export class Scheduler {
     try {
       for (;;) {
         if (this.#sleeping.nextNs <= this.#clock.nowNs) this.#wakeDue();
-        if (this.#runnable.length === 0 && !this.#wakeEarliest()) return;
+        if (this.#runnable.length === 0 && !this.#pollAgain() && !this.#wakeEarliest()) return;
         const handle = this.#takeNext();
         this.#step(handle);
         if (handle.state === 'failed') {
@@ -174,7 +159,7 @@ export class Scheduler {
 
   #takeNext(): TaskHandle {
     const runnable = this.#runnable;
-    if (runnable.length === 1) return runnable.pop()!;
+    if (runnable.length === 1 && !this.#everyStep) return runnable.pop()!;
     const index = this.strategy.pick(runnable, this.#choice);
     const handle = runnable[index];
     if (handle === undefined) {
@@ -190,6 +175,9 @@ export class Scheduler {
     this.#frontNs = startNs;
     this.current = handle;
     this.steps++;
+    const polled = handle.polls;
+    if (this.accesses !== null) this.accesses.running = true;
+    if (this.timeless) this.#resumeAnyTime(handle);
     try {
       const step = handle.task.next();
       if (step.done === true) {
@@ -205,6 +193,9 @@ export class Scheduler {
       this.#live.delete(handle);
     }
     this.current = null;
+    if (this.accesses !== null) this.accesses.running = false;
+    // A poll that found nothing is nothing to those who poll too.
+    if (this.#pollers.length > 0 && !(polled && handle.polls)) this.#releasePollers(handle);
     if (this.timed) {
       if (this.#clock.nowNs > this.#latestNs) this.#latestNs = this.#clock.nowNs;
       this.#clock.rewindTo(startNs);
@@ -214,17 +205,58 @@ export class Scheduler {
   #suspend(handle: TaskHandle, suspension: Suspension): void {
     const nowNs = this.#clock.nowNs;
     if (suspension.kind === 'block') {
+      handle.sleeps++;
+      handle.at = 'block';
       handle.state = 'blocked';
       handle.waitingFor = suspension.on;
       handle.wakeAtNs = nowNs;
     } else if (suspension.kind === 'sleep') {
+      handle.sleeps++;
+      handle.at = 'sleep';
       if (!(suspension.ns >= 0 && suspension.ns < Number.POSITIVE_INFINITY)) {
         throw new RangeError(`task ${handle.name} cannot sleep for ${suspension.ns} ns`);
       }
-      this.#sleepUntil(handle, nowNs + suspension.ns);
+      if (this.timeless) this.#sleepAnyTime(handle, nowNs + suspension.ns, suspension.poll === true);
+      else this.#sleepUntil(handle, nowNs + suspension.ns);
     } else {
+      handle.at = suspension.name;
       this.#readyAt(handle, nowNs);
     }
+  }
+
+  /** Timeless mode: the end of the sleep is a matter of who is picked. */
+  #sleepAnyTime(handle: TaskHandle, atNs: number, polls: boolean): void {
+    handle.state = 'sleeping';
+    handle.wakeAtNs = atNs;
+    handle.polls = polls;
+    if (this.accesses !== null && polls) this.accesses.polled = true;
+    (polls ? this.#pollers : this.#runnable).push(handle);
+  }
+
+  /** Timeless mode: no sleep is shorter than it says. */
+  #resumeAnyTime(handle: TaskHandle): void {
+    if (handle.state !== 'sleeping') return;
+    handle.state = 'runnable';
+    if (this.accesses !== null && handle.polls) this.accesses.polled = true;
+    handle.polls = false;
+    this.#clock.advanceTo(handle.wakeAtNs);
+  }
+
+  /** Everybody who polls, but for the task that has just run, may look again. */
+  #releasePollers(except: TaskHandle | null): void {
+    const pollers = this.#pollers;
+    let kept = 0;
+    for (const handle of pollers) {
+      if (handle === except) pollers[kept++] = handle;
+      else this.#runnable.push(handle);
+    }
+    pollers.length = kept;
+  }
+
+  /** Nobody can go on but those who poll. */
+  #pollAgain(): boolean {
+    this.#releasePollers(null);
+    return this.#runnable.length > 0;
   }
 
   /** Let a task go on at an instant; only in timed mode may that be later than now for everybody else. */

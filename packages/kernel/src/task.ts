@@ -16,6 +16,8 @@ export interface BlockSuspension {
 export interface SleepSuspension {
   readonly kind: 'sleep';
   readonly ns: number;
+  /** The task tries again what failed, which makes no sense before somebody else has done something. */
+  readonly poll?: true;
 }
 
 /** A place where the scheduler may run somebody else. Yielded only when `scheduler.preemptive` is true. */

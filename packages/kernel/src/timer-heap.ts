@@ -1,4 +1,4 @@
-import type { TaskHandle } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 
 /** Sleeping tasks, earliest instant first, first come first served among equals. Binary heap. */
 export class TimerHeap {

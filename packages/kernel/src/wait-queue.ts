@@ -1,4 +1,5 @@
-import type { Scheduler, TaskHandle } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 import type { BlockSuspension, Task, TaskRef, Waitable } from './task.ts';
 
 /** A list of tasks that wait for an event (include/linux/wait.h). First come, first woken. */
@@ -8,6 +9,7 @@ export class WaitQueue implements Waitable {
   readonly #suspension: BlockSuspension;
   readonly #step: IteratorYieldResult<BlockSuspension>;
   readonly #owners: (waiter?: TaskRef) => readonly TaskRef[];
+  readonly #object: number;
   #waiters: TaskHandle[] = [];
 
   /**
@@ -23,6 +25,7 @@ export class WaitQueue implements Waitable {
     on?: Waitable,
   ) {
     this.#scheduler = scheduler;
+    this.#object = scheduler.newObject();
     this.label = label;
     this.#owners = owners;
     this.#suspension = { kind: 'block', on: on ?? this };
@@ -33,8 +36,19 @@ export class WaitQueue implements Waitable {
     return this.#owners(waiter);
   }
 
+  /** The running step reads what waiters of this queue wait for; noted for a search that reduces by independence. */
+  noteRead(): void {
+    this.#scheduler.accesses?.read(this.#object);
+  }
+
+  /** The running step changes what waiters of this queue wait for. */
+  noteWrite(): void {
+    this.#scheduler.accesses?.write(this.#object);
+  }
+
   /** Number of waiting tasks. */
   get length(): number {
+    this.noteRead();
     return this.#waiters.length;
   }
 
@@ -50,14 +64,18 @@ export class WaitQueue implements Waitable {
    * @param condition - asked before the first sleep and after each wake-up.
    */
   *waitUntil(condition: () => boolean): Task<void> {
+    // Whoever makes the condition true wakes the queue, so that looking at the condition is a read of the queue.
+    this.noteRead();
     while (!condition()) {
       this.enqueue();
       yield this.#suspension;
+      this.noteRead();
     }
   }
 
   /** Wake everybody (wake_up_all). Does not sleep. */
   wakeAll(): void {
+    this.noteWrite();
     if (this.#waiters.length === 0) return;
     const waiters = this.#waiters;
     this.#waiters = [];
@@ -66,6 +84,7 @@ export class WaitQueue implements Waitable {
 
   /** Wake the task that has waited longest (wake_up). Does not sleep. */
   wakeOne(): void {
+    this.noteWrite();
     if (this.#waiters.length === 0) return;
     this.#scheduler.wake(this.#waiters.shift()!);
   }
@@ -78,6 +97,7 @@ export class WaitQueue implements Waitable {
   enqueue(): IteratorYieldResult<BlockSuspension> {
     const current = this.#scheduler.current;
     if (current === null) throw new Error(`wait for ${this.label} outside of a task`);
+    this.noteWrite();
     this.#waiters.push(current);
     return this.#step;
   }

@@ -1,5 +1,5 @@
 import type { Machine } from './machine.ts';
-import type { TaskHandle } from './scheduler.ts';
+import type { TaskHandle } from './task-handle.ts';
 import type { Task } from './task.ts';
 import { WaitQueue } from './wait-queue.ts';
 
@@ -47,6 +47,7 @@ export class WorkQueue {
    * @returns false when it was pending already.
    */
   queueWork(work: Work): boolean {
+    this.#retired.noteWrite();
     if (work.pending) return false;
     work.pending = true;
     work.ticket = ++this.#lastTicket;
@@ -64,6 +65,7 @@ export class WorkQueue {
    * @throws RangeError when it is pending in another queue.
    */
   cancelWork(work: Work): boolean {
+    this.#retired.noteWrite();
     if (!work.pending) return false;
     const index = this.#works.indexOf(work);
     if (index < 0) throw new RangeError(`work is not pending in ${this.name} but in another queue`);
@@ -78,6 +80,7 @@ export class WorkQueue {
    * waited for. From inside a work of this queue it is a deadlock, reported as such.
    */
   *flush(): Task<void> {
+    this.#retired.noteRead();
     const ticket = this.#lastTicket;
     yield* this.#retired.waitUntil(() => {
       const first = this.#works[0]?.ticket ?? Number.POSITIVE_INFINITY;
@@ -90,6 +93,7 @@ export class WorkQueue {
     try {
       for (let work = this.#works.shift(); work !== undefined; work = this.#works.shift()) {
         this.#machine.clock.advanceTo(work.queuedAtNs);
+        this.#retired.noteWrite();
         work.pending = false;
         this.#running = work.ticket;
         yield* work.run();
@@ -98,6 +102,7 @@ export class WorkQueue {
         this.#retired.wakeAll();
       }
     } finally {
+      this.#retired.noteWrite();
       this.#running = Number.POSITIVE_INFINITY;
       this.#worker = null;
     }

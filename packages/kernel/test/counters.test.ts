@@ -37,4 +37,27 @@ describe('Counters', () => {
     counters.reset();
     expect([...counters.snapshot().values()]).toEqual([0, 0, 0]);
   });
+
+  it('folds in what is counted elsewhere before every read, until that ends', () => {
+    const counters = new Counters();
+    const group = counters.group('dma', ['walk', 'touch']);
+    let pages = 0;
+    const end = group.addSource(() => {
+      group.values[0]! += pages;
+      group.values[1]! += 4 * pages;
+      pages = 0;
+    });
+    pages = 3;
+    expect(group.get('touch')).toBe(12);
+    pages = 2;
+    expect([...counters.snapshot().values()]).toEqual([5, 20]);
+    pages = 7;
+    counters.reset();
+    expect(group.get('walk')).toBe(0);
+    pages = 1;
+    end();
+    pages = 9;
+    end();
+    expect(group.get('walk')).toBe(1);
+  });
 });

@@ -10,6 +10,16 @@ describe('README.md', () => {
     vi.restoreAllMocks();
   });
 
+  it('shows a search that prints what it says', async () => {
+    const code = [...readme.matchAll(/```ts\n(.*?)```/gs)][1]![1]!;
+    const claim = /^It prints `(.*)`\.$/m.exec(readme)![1]!;
+    const lines: string[] = [];
+    vi.spyOn(console, 'log').mockImplementation((line: string) => void lines.push(line));
+    writeFileSync(example, code);
+    await import(`${example.href}?search`);
+    expect(lines).toEqual([claim]);
+  });
+
   it('shows an example that runs and prints what it says', async () => {
     const code = /```ts\n(.*?)```/s.exec(readme)![1]!;
     const claim = /```\n(DeadlockError.*?)```/s.exec(readme)![1]!.trim();

@@ -98,3 +98,44 @@ describe('TraceBus', () => {
     expect(() => bus.point(MAP).emit({ pfn: 1 })).toThrow('sanitizer: stop');
   });
 });
+
+describe('a tracepoint whose layer passes the parts of an event', () => {
+  const LINK = defineTracepoint('link', (pfn: number, pages: number) => ({ pfn, pages }));
+
+  it('gives the parts to those who tap it, the event to the others, each in its turn', () => {
+    const bus = new TraceBus();
+    const log: unknown[] = [];
+    bus.tap(LINK, (...args) => log.push(args));
+    bus.point(LINK).emit(1, 2);
+    bus.on(LINK, (event) => log.push(event));
+    const stop = bus.onAll((record) => log.push(record));
+    bus.point(LINK).emit(3, 4);
+    expect(log).toEqual([
+      [1, 2],
+      [3, 4],
+      { pfn: 3, pages: 4 },
+      { name: 'link', event: { pfn: 3, pages: 4 } },
+    ]);
+    expect((log[3] as TraceRecord).event).toBe(log[2]);
+    stop();
+  });
+
+  it('makes no object for one who taps it', () => {
+    const bus = new TraceBus();
+    let built = 0;
+    const point = bus.point(defineTracepoint('counted', (pfn: number) => ({ pfn, built: ++built })));
+    const stop = bus.tap(LINK, () => {});
+    const seen: number[] = [];
+    const stopCounted = bus.tap(
+      defineTracepoint('counted', (pfn: number) => ({ pfn })),
+      (pfn) => seen.push(pfn),
+    );
+    point.emit(7);
+    expect([seen, built]).toEqual([[7], 0]);
+    stop();
+    stopCounted();
+    expect([point.enabled, bus.point(LINK).enabled]).toEqual([false, false]);
+    point.emit(8);
+    expect([seen, built]).toEqual([[7], 0]);
+  });
+});

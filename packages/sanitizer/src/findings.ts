@@ -1,6 +1,7 @@
 import type { DmaDevice } from '@gpusvm/dma-iova';
-import type { Machine } from '@gpusvm/kernel';
+import type { Machine, TaskHandle } from '@gpusvm/kernel';
 import { callSite } from './call-site.ts';
+import type { CallSites } from './call-sites.ts';
 import type { DmaOp } from './op.ts';
 import {
   OUTSIDE,
@@ -14,6 +15,8 @@ import type { RuleId } from './rule-id.ts';
 import type { Detail, DmaRule, Findings } from './rule.ts';
 import type { DeviceShadow } from './shadow/device-shadow.ts';
 import { Frames } from './shadow/frames.ts';
+import type { ListMapping } from './shadow/list-mapping.ts';
+import type { MappingView } from './shadow/mapping-view.ts';
 import { describeMapping, survivorsIn } from './survivors.ts';
 
 /** Reports kept; later ones are counted only. */
@@ -28,15 +31,26 @@ export class FindingsLog implements Findings {
   readonly byName: Map<string, DeviceShadow> = new Map();
   /** Every device that was watched, released ones included. */
   readonly watched: Set<DmaDevice> = new Set();
+  /** Ranges of IOVA space that devices held when they were released. */
+  leakedRanges = 0;
   /** A device that nobody named has a page table. */
   strangers = false;
   /** Names of the tasks that mapped something, by number. */
   readonly #tasks: string[] = [];
+  #lastTask: TaskHandle | null = null;
+  #lastNumber = 0;
+  readonly #sites: CallSites;
   readonly #mode: SanitizerMode;
   readonly #onReport: ((report: Report) => void) | undefined;
 
-  constructor(machine: Machine, mode: SanitizerMode, onReport: ((report: Report) => void) | undefined) {
+  constructor(
+    machine: Machine,
+    mode: SanitizerMode,
+    sites: CallSites,
+    onReport: ((report: Report) => void) | undefined,
+  ) {
     this.machine = machine;
+    this.#sites = sites;
     this.#mode = mode;
     this.#onReport = onReport;
   }
@@ -48,26 +62,34 @@ export class FindingsLog implements Findings {
   /** Number of the running task; its name is kept for reports. */
   currentTask(): number {
     const task = this.machine.scheduler.current;
-    if (task === null) return 0;
-    if (this.#tasks[task.id] === undefined) this.#tasks[task.id] = task.name;
-    return task.id;
+    return task === this.#lastTask ? this.#lastNumber : this.#noteTask(task);
+  }
+
+  /** The running task is another one than last time. */
+  #noteTask(task: TaskHandle | null): number {
+    this.#lastTask = task;
+    this.#lastNumber = task === null ? 0 : task.id;
+    if (task !== null) this.#tasks[task.id] ??= task.name;
+    return this.#lastNumber;
   }
 
   taskName(id: number): string {
     return this.#tasks[id] ?? OUTSIDE;
   }
 
-  api(): string {
-    return callSite().api;
+  mapping(device: DeviceShadow, mapping: MappingView): ReportedRange {
+    return describeMapping(device, mapping, this.taskName(mapping.task), this.#sites.site(mapping.call));
   }
 
-  mapping(device: DeviceShadow, id: number): ReportedRange {
-    return describeMapping(device, id, this.taskName(device.mappings.task(id)));
+  list(_device: DeviceShadow, { addrBytes, firstPage, pages, task, call }: ListMapping): ReportedRange {
+    const sizeBytes = pages * 4096;
+    const site = this.#sites.site(call);
+    return { addrBytes, offsetBytes: firstPage * 4096, sizeBytes, task: this.taskName(task), call, site };
   }
 
   survivors(op: DmaOp, firstPage: number, pages: number, flags: number): readonly ReportedRange[] {
     if (this.#mode === 'count') return [];
-    return survivorsIn(op, firstPage, pages, flags, (id) => this.taskName(id));
+    return survivorsIn(op, firstPage, pages, flags, (mapping) => this.mapping(op.device, mapping));
   }
 
   report(rule: DmaRule, op: DmaOp, what: string, detail: Detail = {}): void {
@@ -101,13 +123,15 @@ export class FindingsLog implements Findings {
               offsetBytes: 0,
               sizeBytes: reservations.sizeBytes[id]!,
               task: this.taskName(reservations.task[id]!),
-              site: device.reservationSites[id] ?? '',
+              call: reservations.call[id]!,
+              site: this.#sites.site(reservations.call[id]!),
             },
       range: {
         addrBytes: firstPage * 4096,
         offsetBytes: firstPage * 4096 - base,
         sizeBytes: (detail.pages ?? op.pages) * 4096,
         task: '',
+        call: 0,
         site: '',
       },
       firstHoleBytes: detail.firstHole === undefined ? -1 : detail.firstHole * 4096 - base,

@@ -1,23 +1,14 @@
-import {
-  DMA_BIDIRECTIONAL,
-  DMA_FROM_DEVICE,
-  DMA_NONE,
-  DMA_TO_DEVICE,
-  type DmaAccessEvent,
-  type DmaIovaLinkEvent,
-  type DmaMapEvent,
-} from '@gpusvm/dma-iova';
-import type { DeviceShadow } from './shadow/device-shadow.ts';
+import { DMA_NONE } from '@gpusvm/dma-iova';
 import type { DmaOp } from './op.ts';
-import type { Findings } from './rule.ts';
-import { FRAME_FREE, type Frames } from './shadow/frames.ts';
-import { LINKED, PRESENT, RESERVED, STALE, SYNCED } from './shadow/slots.ts';
+import type { DeviceShadow } from './shadow/device-shadow.ts';
+import type { Frames } from './shadow/frames.ts';
+import { PRESENT, RESERVED } from './shadow/slot-flags.ts';
 
-/*
- * Almost every call is plain: whole pages, no attributes, fresh slots. For these the questions of all rules have one
- * common answer, found here in a few loads; the rules themselves are asked about everything else. A test runs the
- * same programs both ways.
- */
+/** Permission bits (IOMMU_READ and IOMMU_WRITE) that a direction gives. */
+export function permission(dir: number): number {
+  // Bidirectional, to device, from device, none; two bits each.
+  return (0b00_10_01_11 >>> (2 * dir)) & 3;
+}
 
 /** A reservation of addresses without any past. */
 export function isPlainAlloc(device: DeviceShadow, firstPage: number, pages: number): boolean {
@@ -25,102 +16,83 @@ export function isPlainAlloc(device: DeviceShadow, firstPage: number, pages: num
   return device.slots.haveExactly(firstPage, pages, 0) && !device.touchesReserved(firstPage, pages);
 }
 
-/** A sync inside its own reservation. */
-export function isPlainSync(op: DmaOp): boolean {
-  const { addrBytes, firstPage, pages } = op.device.reservations;
-  const id = op.reservation;
-  if (id === 0 || addrBytes[id] !== op.addrBytes) return false;
-  return op.firstPage >= firstPage[id]! && op.firstPage + op.pages <= firstPage[id]! + pages[id]!;
-}
-
 /** A free of an empty reservation in its own length, with nothing left to invalidate. */
 export function isPlainFree(op: DmaOp): boolean {
-  const { addrBytes, pages, linked } = op.device.reservations;
+  const { device } = op;
+  const { state, addrBytes, pages, linked, special } = device.reservations;
   const id = op.reservation;
   if (id === 0 || addrBytes[id] !== op.addrBytes || linked[id] !== 0 || pages[id] !== op.pages) return false;
-  return (op.device.slots.anyFlags(op.firstPage, op.pages) & STALE) === 0;
+  if (state[id] !== op.state || special[id] !== 0 || !device.plain) return false;
+  return device.slots.haveExactly(op.firstPage, op.pages, RESERVED);
 }
 
-/** A link that no rule can object to, its slots apart. */
-export function isPlainLink(device: DeviceShadow, id: number, e: DmaIovaLinkEvent, frames: Frames): boolean {
-  if (
-    id === 0 ||
-    e.err !== 0 ||
-    e.attrs !== 0 ||
-    e.dir === DMA_NONE ||
-    e.sizeBytes <= 0 ||
-    e.reservedBytes === 0
-  )
-    return false;
-  const start = e.addrBytes + e.offsetBytes;
-  if (((e.physBytes | start | e.sizeBytes) & 4095) !== 0 || frames.declared || !device.plain) return false;
-  const { addrBytes, pages, raggedEnd } = device.reservations;
-  if (addrBytes[id] !== e.addrBytes || raggedEnd[id] !== 0) return false;
-  // On pages all the way, or the address would have an offset.
-  if (e.offsetBytes < 0 || e.offsetBytes + e.sizeBytes > pages[id]! * 4096) return false;
-  return frames.state.firstEqual(e.physBytes / 4096, e.sizeBytes / 4096, FRAME_FREE) < 0;
+/** A link that no rule can object to. */
+export function isPlainLink(op: DmaOp, frames: Frames): boolean {
+  const { device } = op;
+  const id = op.reservation;
+  if (id === 0 || op.err !== 0 || op.attrs !== 0 || op.dir === DMA_NONE || op.sizeBytes <= 0) return false;
+  const start = op.addrBytes + op.offsetBytes;
+  if (((op.physBytes | start | op.sizeBytes) & 4095) !== 0 || frames.declared || !device.plain) return false;
+  const { addrBytes, firstPage, pages, state, special } = device.reservations;
+  if (addrBytes[id] !== op.addrBytes || state[id] !== op.state || special[id] !== 0) return false;
+  const offset = op.firstPage - firstPage[id]!;
+  if (offset < 0 || offset + op.pages > pages[id]!) return false;
+  if (!isMappedAs(op) || !device.slots.haveExactly(op.firstPage, op.pages, RESERVED | PRESENT)) return false;
+  return isOwnMemory(op, frames);
 }
 
-/** A device access through a live, synced mapping that allows it. */
-export function isPlainAccess(
-  device: DeviceShadow,
-  page: number,
-  e: DmaAccessEvent,
-  frames: Frames,
-): boolean {
-  if (device.slots.flagsAt(page) !== (RESERVED | PRESENT | LINKED | SYNCED)) return false;
-  const dir = device.mappings.dir(device.slots.linkAt(page));
-  if (dir !== DMA_BIDIRECTIONAL && dir !== (e.access === 'read' ? DMA_TO_DEVICE : DMA_FROM_DEVICE))
-    return false;
-  return device.slots.pfnAt(page) === e.pfn && frames.state.get(e.pfn) !== FRAME_FREE;
+/** A range of memory that the device shares with the CPU, of which nothing is free. */
+function isOwnMemory(op: DmaOp, frames: Frames): boolean {
+  const { device } = op;
+  const first = device.pageAt(op.physBytes);
+  const count = device.framesOf(op.physBytes, op.sizeBytes);
+  return first + count <= device.frames && frames.firstFree(first, count) < 0;
 }
 
-/** A classic mapping of pages that no rule can object to. */
-export function isPlainMap(
-  device: DeviceShadow,
-  first: number,
-  pages: number,
-  e: DmaMapEvent,
-  frames: Frames,
-): boolean {
-  if (e.attrs !== 0 || pages <= 0 || frames.declared || !device.plain || first < 1) return false;
-  if (device.device === null || first + pages - 1 > device.limitPage) return false;
-  if (
-    device.translated &&
-    (!device.slots.haveExactly(first, pages, PRESENT) || device.touchesReserved(first, pages))
-  )
-    return false;
-  return frames.state.firstEqual(Math.floor(e.physBytes / 4096), pages, FRAME_FREE) < 0;
+/** The page table has mapped, in one go, exactly what the call says. */
+export function isMappedAs(op: DmaOp): boolean {
+  const { changes } = op.device;
+  return (
+    changes.count === 1 &&
+    changes.firstPage === op.firstPage &&
+    changes.pages === op.pages &&
+    changes.pfn * 4096 === op.physBytes - (op.physBytes & 4095) &&
+    (changes.protAny & 3) === permission(op.dir)
+  );
 }
 
-/** An unlink of whole links of one reservation, with their direction, that the page table did in full. */
-export function isPlainUnlink(op: DmaOp, found: Findings): boolean {
+/** An unlink in which no rule objects to anything but the slots that it meets. */
+export function isPlainUnlink(op: DmaOp): boolean {
   const { device } = op;
   const id = op.reservation;
   if (id === 0 || op.attrs !== 0 || op.sizeBytes <= 0 || !device.plain) return false;
   if (((op.addrBytes | op.offsetBytes | op.sizeBytes) & 4095) !== 0 || op.unmappedBytes !== op.sizeBytes)
     return false;
-  const { addrBytes, raggedEnd } = device.reservations;
-  if (addrBytes[id] !== op.addrBytes || raggedEnd[id] !== 0) return false;
-  const { slots, mappings } = device;
-  const end = op.firstPage + op.pages;
-  const task = found.machine.scheduler.current?.id ?? 0;
-  let known = 0;
-  for (let page = op.firstPage; page < end; ) {
-    const elements = slots.elements(page);
-    const stop = elements === null ? Math.min(end, page - (page & 511) + 512) : page + 1;
-    const flags = elements === null ? slots.flagsAt(page) : elements.flagsOf[page & 511]!;
-    const link = elements === null ? slots.linkAt(page) : elements.linkOf[page & 511]!;
-    if ((flags & (LINKED | PRESENT)) !== LINKED) return false;
-    if ((flags & SYNCED) === 0 && mappings.task(link) !== task) return false;
-    if (link !== known) {
-      if (mappings.dir(link) !== op.dir || mappings.attrs(link) !== 0 || mappings.reservation(link) !== id)
-        return false;
-      const first = mappings.firstPage(link);
-      if (first < op.firstPage || first + mappings.pages(link) > end) return false;
-      known = link;
-    }
-    page = stop;
-  }
-  return true;
+  const { addrBytes, firstPage, pages, state, special } = device.reservations;
+  if (addrBytes[id] !== op.addrBytes || state[id] !== op.state || special[id] !== 0) return false;
+  const { cleared } = device;
+  if (cleared.firstPage !== op.firstPage || cleared.pages !== op.pages) return false;
+  return op.firstPage >= firstPage[id]! && op.firstPage + op.pages <= firstPage[id]! + pages[id]!;
+}
+
+/** A mapping of pages that no rule can object to. */
+export function isPlainMap(op: DmaOp, frames: Frames): boolean {
+  const { device } = op;
+  if (op.attrs !== 0 || op.pages <= 0 || frames.declared || !device.plain || op.firstPage < 1) return false;
+  if (op.dir === DMA_NONE || op.firstPage + op.pages - 1 > device.limitPage) return false;
+  if (device.translated) {
+    if (!isMappedAs(op) || device.touchesReserved(op.firstPage, op.pages)) return false;
+    if (!device.slots.haveExactly(op.firstPage, op.pages, PRESENT)) return false;
+  } else if (op.addrBytes !== op.physBytes) return false;
+  return isOwnMemory(op, frames);
+}
+
+/** A mapping that is bounced as a whole and writes to memory that no other one does, by a device without IOMMU. */
+export function isPlainBounce(op: DmaOp, frames: Frames): boolean {
+  const { device } = op;
+  if (!op.bounced || device.translated || op.attrs !== 0 || op.pages <= 0 || frames.declared) return false;
+  if (op.dir === DMA_NONE || op.firstPage < 1 || op.firstPage + op.pages - 1 > device.limitPage) return false;
+  const frame = device.pageAt(op.physBytes);
+  const count = device.framesOf(op.physBytes, op.sizeBytes);
+  return isOwnMemory(op, frames) && frames.writers.firstNonZero(frame, count) < 0;
 }

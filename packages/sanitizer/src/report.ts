@@ -12,7 +12,9 @@ export interface ReportedRange {
   readonly sizeBytes: number;
   /** Task that mapped it; empty when unknown. */
   readonly task: string;
-  /** Where it was mapped; empty unless call sites are captured. */
+  /** Number of the call that mapped it, counted over all calls that map or reserve; 0 when unknown. */
+  readonly call: number;
+  /** Where it was mapped; empty unless its call site was captured, see `callSites`. */
   readonly site: string;
 }
 
@@ -80,7 +82,8 @@ export function reportText(report: Omit<Report, 'message'>, what: string): strin
 
 function by(did: string, range: ReportedRange): string {
   if (range.task === '') return '';
-  return `, ${did} ${who(range.task)}${range.site === '' ? '' : ` at ${range.site}`}`;
+  const call = range.call === 0 ? '' : ` in call ${range.call}`;
+  return `, ${did} ${who(range.task)}${call}${range.site === '' ? '' : ` at ${range.site}`}`;
 }
 
 function who(task: string): string {

@@ -1,12 +1,13 @@
 import type { DmaDevice } from '@gpusvm/dma-iova';
 import type { Machine } from '@gpusvm/kernel';
+import { type CallSiteOption, CallSites } from './call-sites.ts';
 import { FindingsLog } from './findings.ts';
 import { DmaLedger } from './ledger.ts';
 import type { Report, SanitizerMode } from './report.ts';
 import type { RuleId } from './rule-id.ts';
 import type { DmaRule } from './rule.ts';
 import { DMA_RULES } from './rules/dma/dma-rules.ts';
-import type { ReservedRegion } from './shadow/device-shadow.ts';
+import { tapDmaLayer } from './taps.ts';
 
 /** How a sanitizer is attached. */
 export interface SanitizerOptions {
@@ -14,10 +15,10 @@ export interface SanitizerOptions {
   readonly mode: SanitizerMode;
   /** Rules by number; default all. */
   readonly rules?: readonly RuleId[];
-  /** Devices whose configuration the rules may use, see {@link Sanitizer.watch}. */
+  /** Devices that exist already; later ones, and those that call the DMA API, are found without being named. */
   readonly devices?: readonly DmaDevice[];
-  /** Remember the call site of every mapping, for reports; costs microseconds a call. Default false. */
-  readonly captureSites?: boolean;
+  /** Which calls have their call site remembered for reports; microseconds each. Default none. */
+  readonly callSites?: CallSiteOption;
   /** Called with every report, also in mode `stop` before the exception. */
   readonly onReport?: (report: Report) => void;
 }
@@ -29,13 +30,15 @@ export interface SanitizerOptions {
 export class Sanitizer {
   readonly #log: FindingsLog;
   readonly #ledger: DmaLedger;
+  readonly #stops: (() => void)[];
 
   /** Use {@link attachSanitizer}. @internal */
   constructor(machine: Machine, o: SanitizerOptions) {
-    this.#log = new FindingsLog(machine, o.mode, o.onReport);
-    this.#ledger = new DmaLedger(machine, this.#log, chosen(o.rules), o.captureSites ?? false);
+    const sites = new CallSites(o.callSites ?? 'none');
+    this.#log = new FindingsLog(machine, o.mode, sites, o.onReport);
+    this.#ledger = new DmaLedger(machine, this.#log, chosen(o.rules), sites);
     for (const device of o.devices ?? []) this.watch(device);
-    this.#ledger.listen();
+    this.#stops = tapDmaLayer(this.#ledger);
   }
 
   /** What was found so far, oldest first; at most 1000. Empty in mode `count`. */
@@ -67,17 +70,17 @@ export class Sanitizer {
   }
 
   /**
-   * Tell the sanitizer how a device is configured. Without it, rules that depend on it give the benefit of the
-   * doubt: the address limit, reserved regions, strict invalidation, leaf sizes, cache maintenance.
+   * Tell the sanitizer of a device that was made before it was attached. It learns of every other one when that is
+   * made, and of this one at its first call of the DMA API; until then rules that depend on the configuration give
+   * page-table changes of its domain the benefit of the doubt.
    *
-   * @param reservedRegions - as the device was given; default the MSI window.
    * @throws RangeError when another device with that name is watched.
    */
-  watch(device: DmaDevice, reservedRegions?: readonly ReservedRegion[]): void {
+  watch(device: DmaDevice): void {
     const shadow = this.#ledger.shadow(device.name);
     if (shadow.device !== null && shadow.device !== device)
       throw new RangeError(`another device named ${device.name} is watched already`);
-    shadow.watch(device, reservedRegions);
+    shadow.watch(device);
   }
 
   /**
@@ -88,20 +91,24 @@ export class Sanitizer {
     this.#ledger.declareBuffer(owner, physBytes, sizeBytes);
   }
 
-  /** A device goes: report what it still holds, and forget it. Call it where the driver releases the device. */
+  /**
+   * A device goes: report what it still holds, and forget it. Call it where the driver releases the device; a device
+   * that is destroyed is released by that.
+   */
   releaseDevice(device: DmaDevice): void {
-    this.#ledger.release(device.name);
+    this.#ledger.release(device);
   }
 
   /** The machine goes: report what any device still holds, stop listening. Returns all reports. */
   finish(): readonly Report[] {
     this.#ledger.end();
+    this.detach();
     return this.reports;
   }
 
   /** Stop listening, without any check. */
   detach(): void {
-    this.#ledger.stop();
+    for (const stop of this.#stops.splice(0)) stop();
   }
 }
 

@@ -1,23 +1,22 @@
 import type { DmaOp } from './op.ts';
 import type { ReportedRange } from './report.ts';
 import type { DeviceShadow } from './shadow/device-shadow.ts';
-import { LINKED, type SlotVisitor } from './shadow/slots.ts';
+import type { MappingView } from './shadow/mapping-view.ts';
+import { LINKED } from './shadow/slot-flags.ts';
+import { visitSlots } from './shadow/slot-visit.ts';
 
 const SHOWN = 4;
 
-/** A mapping record as a report shows it. */
-export function describeMapping(device: DeviceShadow, id: number, taskName: string): ReportedRange {
-  const { mappings, reservations } = device;
-  const reservation = mappings.reservation(id);
-  const addrBytes = mappings.firstPage(id) * 4096;
-  const base = reservation === 0 ? 0 : reservations.firstPage[reservation]! * 4096;
-  return {
-    addrBytes,
-    offsetBytes: addrBytes - base,
-    sizeBytes: mappings.pages(id) * 4096,
-    task: taskName,
-    site: device.mappingSites[id] ?? '',
-  };
+/** A mapping as a report shows it. */
+export function describeMapping(
+  device: DeviceShadow,
+  { firstPage, pages, reservation, call }: MappingView,
+  task: string,
+  site: string,
+): ReportedRange {
+  const addrBytes = firstPage * 4096;
+  const base = reservation === 0 ? 0 : device.reservations.firstPage[reservation]! * 4096;
+  return { addrBytes, offsetBytes: addrBytes - base, sizeBytes: pages * 4096, task, call, site };
 }
 
 /** The first few runs of a range whose flags have `wanted`, with the one who mapped them where that is known. */
@@ -26,28 +25,24 @@ export function survivorsIn(
   firstPage: number,
   pages: number,
   wanted: number,
-  taskName: (id: number) => string,
+  describe: (mapping: MappingView) => ReportedRange,
 ): ReportedRange[] {
-  const { slots, mappings, reservations, mappingSites } = op.device;
+  const { slots, reservations } = op.device;
   const base = op.reservation === 0 ? 0 : reservations.firstPage[op.reservation]! * 4096;
   const found: ReportedRange[] = [];
-  const visit: SlotVisitor = (page, n, flags, link) => {
-    if ((flags & wanted) === 0 || found.length === SHOWN) return;
+  visitSlots(slots, firstPage, pages, (page, n, flags, link) => {
+    if ((flags & wanted) === 0) return;
     const last = found[found.length - 1];
-    const owner = (flags & LINKED) === 0 ? 0 : link;
-    const task = owner === 0 ? '' : taskName(mappings.task(owner));
-    const site = owner === 0 ? '' : (mappingSites[owner] ?? '');
-    if (
-      last !== undefined &&
-      last.addrBytes + last.sizeBytes === page * 4096 &&
-      last.task === task &&
-      last.site === site
-    ) {
+    const adjacent = last !== undefined && last.addrBytes + last.sizeBytes === page * 4096;
+    if (found.length === SHOWN && !adjacent) return;
+    const owner = (flags & LINKED) === 0 ? null : describe(op.device.mapping(link, page));
+    const { task, call, site } = owner ?? { task: '', call: 0, site: '' };
+    if (adjacent && last.task === task && last.site === site) {
       found[found.length - 1] = { ...last, sizeBytes: last.sizeBytes + n * 4096 };
-      return;
+    } else if (found.length < SHOWN) {
+      const addrBytes = page * 4096;
+      found.push({ addrBytes, offsetBytes: addrBytes - base, sizeBytes: n * 4096, task, call, site });
     }
-    found.push({ addrBytes: page * 4096, offsetBytes: page * 4096 - base, sizeBytes: n * 4096, task, site });
-  };
-  slots.visit(firstPage, pages, visit);
+  });
   return found;
 }

@@ -1,7 +1,14 @@
 import {
+  DMA_ATTR_FORCE_CONTIGUOUS,
   DMA_ATTR_MMIO,
   DMA_ATTR_SKIP_CPU_SYNC,
   DMA_MAPPING_ERROR,
+  dmaAllocCoherent,
+  dmaFreeCoherent,
+  dmaSyncSingleForCpu,
+  dmaSyncSingleForDevice,
+  type CoherentBuffer,
+  type DmaDevice,
   type DmaDataDirection,
   dmaIovaDestroy,
   dmaIovaDestroyHoles,
@@ -16,15 +23,17 @@ import {
   dmaMapSg,
   dmaUnmapPhys,
   dmaUnmapSg,
+  PeerMemory,
   ScatterList,
 } from '@gpusvm/dma-iova';
 import type { Rig } from './rig.ts';
 
 /** One step: what to do, and three free numbers that decide how. */
 export type Step = readonly [kind: number, a: number, b: number, c: number];
-export const STEP_KINDS = 14;
+export const STEP_KINDS = 17;
 
-interface Buffer {
+/** A block of physical pages, counted in granules of the device that made it. */
+export interface Buffer {
   readonly pfn: number;
   readonly order: number;
   users: number;
@@ -62,20 +71,44 @@ interface Mapped {
  */
 export class LegalProgram {
   readonly #rig: Rig;
-  readonly #buffers: Buffer[] = [];
+  readonly #dev: DmaDevice;
+  readonly #buffers: Buffer[];
+  /** Bytes of a granule, and log2 of its pages. */
+  readonly #unit: number;
+  readonly #unitOrder: number;
   readonly #reserved: Reserved[] = [];
   readonly #mapped: Mapped[] = [];
-  readonly #lists: { sg: ScatterList; buffer: Buffer }[] = [];
+  readonly #lists: { sg: ScatterList; buffer: Buffer; dir: DmaDataDirection; attrs: number }[] = [];
+  readonly #coherent: CoherentBuffer[] = [];
   /** Mappings that write must not share a page where caches are maintained by hand or bytes are copied. */
   readonly #exclusive: boolean;
 
   readonly #failing: boolean;
+  /** Memory of another function, below the same switch for some devices. */
+  readonly #peer: PeerMemory;
 
-  /** @param failing - allocations fail now and then. */
-  constructor(rig: Rig, failing: boolean) {
+  /**
+   * @param failing - allocations fail now and then.
+   * @param buffers - blocks that another program on the same machine uses too, when mappings may share memory.
+   */
+  constructor(rig: Rig, dev: DmaDevice, failing: boolean, buffers: Buffer[] = []) {
     this.#rig = rig;
+    this.#dev = dev;
     this.#failing = failing;
-    this.#exclusive = !rig.dev.coherent || rig.dev.swiotlb !== null;
+    this.#buffers = buffers;
+    this.#unit = dev.granuleBytes;
+    this.#unitOrder = Math.log2(dev.granulePages);
+    this.#exclusive = !dev.coherent || dev.swiotlb !== null;
+    const upstreamBridge = dev.untrusted ? 'another switch' : dev.p2p.upstreamBridge;
+    const name = `peer of ${dev.name}`;
+    this.#peer = new PeerMemory({
+      name,
+      physBytes: 2 ** 36,
+      pages: 256,
+      upstreamBridge,
+      busOffsetBytes: 2 ** 30,
+    });
+    dev.connectPeer(this.#peer);
   }
 
   step([kind, a, b, c]: Step): void {
@@ -104,6 +137,12 @@ export class LegalProgram {
         return this.#sg(a, b);
       case 12:
         return this.#freeBuffer(a);
+      case 13:
+        return this.#allocCoherent(a, b);
+      case 14:
+        return this.#freeCoherent(a);
+      case 15:
+        return this.#handOver(a, b);
       default:
         if (this.#failing) this.#rig.machine.faultInjection.failAnyNth(1 + (b % 8));
         this.#rig.machine.clock.advance((a % 20) * 1e6);
@@ -115,13 +154,19 @@ export class LegalProgram {
     this.#rig.machine.faultInjection.reset();
     while (this.#reserved.length > 0) this.#end(0, 0);
     while (this.#mapped.length > 0) this.#unmap(0);
-    for (const { sg } of this.#lists.splice(0)) dmaUnmapSg(this.#rig.dev, sg, 0, 0);
-    for (const { pfn, order } of this.#buffers.splice(0)) this.#rig.memory.freePagesBlock(pfn, order);
+    while (this.#lists.length > 0) this.#unmapSg(0);
+    while (this.#coherent.length > 0) this.#freeCoherent(0);
+  }
+
+  /** Give the blocks back, when nobody maps them any more. */
+  freeBuffers(): void {
+    for (const { pfn, order } of this.#buffers.splice(0))
+      this.#rig.memory.freePagesBlock(pfn, order + this.#unitOrder);
   }
 
   #allocBuffer(a: number): void {
-    const order = a % 11;
-    const pfn = this.#rig.memory.allocPages(order);
+    const order = a % (11 - this.#unitOrder);
+    const pfn = this.#rig.memory.allocPages(order + this.#unitOrder);
     if (pfn >= 0) this.#buffers.push({ pfn, order, users: 0 });
   }
 
@@ -135,14 +180,14 @@ export class LegalProgram {
     const buffer = idle[a % Math.max(1, idle.length)];
     if (buffer === undefined) return;
     this.#buffers.splice(this.#buffers.indexOf(buffer), 1);
-    this.#rig.memory.freePagesBlock(buffer.pfn, buffer.order);
+    this.#rig.memory.freePagesBlock(buffer.pfn, buffer.order + this.#unitOrder);
   }
 
   #reserve(a: number, b: number): void {
     const state = new DmaIovaState();
     const pad = b % 3 === 0 ? (b % 64) * 64 : 0;
     const pages = 1 + (a % (b % 4 === 1 ? 1200 : 40));
-    if (!dmaIovaTryAlloc(this.#rig.dev, state, pad, pages * 4096 - pad)) return;
+    if (!dmaIovaTryAlloc(this.#dev, state, pad, pages * this.#unit - pad)) return;
     this.#reserved.push({ state, pad, pages, links: [] });
   }
 
@@ -158,7 +203,11 @@ export class LegalProgram {
     const from = g === 0 ? 0 : sorted[g - 1]!.first + sorted[g - 1]!.pages;
     const to = g === sorted.length ? r.pages : sorted[g]!.first;
     const last = sorted[sorted.length - 1];
-    if (g === sorted.length && last !== undefined && ((r.state.addr + last.offset + last.size) & 4095) !== 0)
+    if (
+      g === sorted.length &&
+      last !== undefined &&
+      ((r.state.addr + last.offset + last.size) & (this.#unit - 1)) !== 0
+    )
       return;
     const first = from + (a % 3 === 0 ? Math.floor((to - from) / 2) : 0);
     if (first >= to) return;
@@ -166,14 +215,14 @@ export class LegalProgram {
     const start = b % bufferPages;
     const pages = Math.min(to - first, bufferPages - start, 1 + (c % 700));
     const pad = first === 0 ? r.pad : 0;
-    if (mmio && pad !== 0 && this.#rig.dev.swiotlb !== null) return;
+    if (mmio && pad !== 0 && this.#dev.swiotlb !== null) return;
     const ragged = g === sorted.length && c % 5 === 0 && !mmio ? c % 4000 : 0;
-    const size = pages * 4096 - pad - Math.min(ragged, pages * 4096 - pad - 1);
-    const phys = (buffer === null ? 2 ** 28 : buffer.pfn + start) * 4096 + pad;
-    const offset = first * 4096 - r.pad + pad;
+    const size = pages * this.#unit - pad - Math.min(ragged, pages * this.#unit - pad - 1);
+    const phys = (buffer === null ? 2 ** 40 : buffer.pfn * 4096) + start * this.#unit + pad;
+    const offset = first * this.#unit - r.pad + pad;
     const dir = (b % 3) as DmaDataDirection;
     const attrs = mmio ? DMA_ATTR_MMIO : b % 7 === 0 ? DMA_ATTR_SKIP_CPU_SYNC : 0;
-    if (dmaIovaLink(this.#rig.dev, r.state, phys, offset, size, dir, attrs) !== 0) return;
+    if (dmaIovaLink(this.#dev, r.state, phys, offset, size, dir, attrs) !== 0) return;
     if (buffer !== null) buffer.users++;
     r.links.push({ first, pages, offset, size, dir, attrs, buffer, synced: false });
   }
@@ -183,15 +232,15 @@ export class LegalProgram {
     if (r === undefined) return;
     const first = c % 3 === 0 ? b % r.pages : 0;
     const pages = c % 3 === 0 ? 1 + (c % (r.pages - first)) : r.pages;
-    const offset = Math.max(0, first * 4096 - r.pad);
-    if (dmaIovaSync(this.#rig.dev, r.state, offset, first * 4096 - r.pad + pages * 4096 - offset) !== 0)
-      return;
+    const offset = Math.max(0, first * this.#unit - r.pad);
+    if (dmaIovaSync(this.#dev, r.state, offset, (first + pages) * this.#unit - r.pad - offset) !== 0) return;
     for (const link of r.links)
       if (link.first >= first && link.first + link.pages <= first + pages) link.synced = true;
   }
 
   #access(a: number, b: number, c: number): void {
-    const { dev } = this.#rig;
+    const dev = this.#dev;
+    if (c % 5 === 4) return this.#accessOther(a, b, c);
     if (c % 2 === 0) {
       const m = this.#mapped[a % Math.max(1, this.#mapped.length)];
       if (m !== undefined && m.buffer !== null) touch(dev, m.addr + (b % m.size), m.dir, c);
@@ -221,7 +270,7 @@ export class LegalProgram {
       last = next;
     }
     const size = last.offset + last.size - first.offset;
-    dmaIovaUnlink(this.#rig.dev, r.state, first.offset, size, first.dir, first.attrs);
+    dmaIovaUnlink(this.#dev, r.state, first.offset, size, first.dir, first.attrs);
     this.#forget(r, gone);
   }
 
@@ -234,7 +283,8 @@ export class LegalProgram {
     const index = a % Math.max(1, this.#reserved.length);
     const r = this.#reserved[index];
     if (r === undefined) return;
-    const { dev, machine } = this.#rig;
+    const { machine } = this.#rig;
+    const dev = this.#dev;
     this.#reserved.splice(index, 1);
     const sorted = [...r.links].sort((x, y) => x.first - y.first);
     const first = sorted[0];
@@ -265,13 +315,13 @@ export class LegalProgram {
     const mmio = c % 9 === 0;
     const buffer = mmio ? null : this.#buffer(a);
     if (!mmio && buffer === null) return;
-    const bytes = mmio ? 65536 : 4096 << buffer!.order;
+    const bytes = mmio ? 65536 : this.#unit << buffer!.order;
     const start = b % 2 === 0 ? 0 : b % bytes;
     const size = 1 + (c % (bytes - start));
     const phys = (mmio ? 2 ** 40 : buffer!.pfn * 4096) + start;
     const dir = (b % 3) as DmaDataDirection;
     const attrs = mmio ? DMA_ATTR_MMIO : 0;
-    const addr = dmaMapPhys(this.#rig.dev, phys, size, dir, attrs);
+    const addr = dmaMapPhys(this.#dev, phys, size, dir, attrs);
     if (addr === DMA_MAPPING_ERROR) return;
     if (buffer !== null) buffer.users++;
     this.#mapped.push({ addr, size, dir, attrs, buffer });
@@ -282,30 +332,74 @@ export class LegalProgram {
     const m = this.#mapped[index];
     if (m === undefined) return;
     this.#mapped.splice(index, 1);
-    dmaUnmapPhys(this.#rig.dev, m.addr, m.size, m.dir, m.attrs);
+    dmaUnmapPhys(this.#dev, m.addr, m.size, m.dir, m.attrs);
     if (m.buffer !== null) m.buffer.users--;
   }
 
   #sg(a: number, b: number): void {
-    const live = this.#lists[a % Math.max(1, this.#lists.length)];
-    if (live !== undefined && b % 2 === 0) {
-      this.#lists.splice(this.#lists.indexOf(live), 1);
-      dmaUnmapSg(this.#rig.dev, live.sg, 0, 0);
-      live.buffer.users--;
-      return;
-    }
+    if (this.#lists.length > 0 && b % 2 === 0) return this.#unmapSg(a);
     const buffer = this.#buffer(a);
     if (buffer === null) return;
-    const sg = new ScatterList(4);
-    const pages = 1 << buffer.order;
-    for (let i = 0; i < Math.min(4, pages); i++) sg.push((buffer.pfn + pages - 1 - i) * 4096, 4096);
-    if (dmaMapSg(this.#rig.dev, sg, 0, 0) <= 0) return;
+    const sg = new ScatterList(9);
+    if (b % 4 === 1) sg.push((this.#peer.pfn + (b % 8) * 16) * 4096, this.#unit, this.#peer);
+    const units = 2 ** buffer.order;
+    const most = Math.min(8, units);
+    for (let i = 0; i < most; i++) {
+      // Backwards, so that neighbours are not contiguous; the last may be ragged, the first start inside.
+      const at = units - 1 - i;
+      const pad = i === 0 && b % 3 === 0 ? (b % 32) * 64 : 0;
+      const cut = i === most - 1 && b % 5 === 0 ? b % 1024 : 0;
+      sg.push(buffer.pfn * 4096 + at * this.#unit + pad, this.#unit - pad - cut);
+    }
+    const dir = (a % 3) as DmaDataDirection;
+    const attrs = b % 7 === 0 ? DMA_ATTR_SKIP_CPU_SYNC : 0;
+    if (dmaMapSg(this.#dev, sg, dir, attrs) <= 0) return;
     buffer.users++;
-    this.#lists.push({ sg, buffer });
+    this.#lists.push({ sg, buffer, dir, attrs });
+  }
+
+  #unmapSg(a: number): void {
+    const [list] = this.#lists.splice(a % this.#lists.length, 1);
+    if (list === undefined) return;
+    dmaUnmapSg(this.#dev, list.sg, list.dir, list.attrs);
+    list.buffer.users--;
+  }
+
+  #allocCoherent(a: number, b: number): void {
+    const buffer = dmaAllocCoherent(
+      this.#dev,
+      1 + (a % 300_000),
+      b % 4 === 0 ? DMA_ATTR_FORCE_CONTIGUOUS : 0,
+    );
+    if (buffer !== null) this.#coherent.push(buffer);
+  }
+
+  #freeCoherent(a: number): void {
+    const [buffer] = this.#coherent.splice(a % Math.max(1, this.#coherent.length), 1);
+    if (buffer !== undefined) dmaFreeCoherent(this.#dev, buffer);
+  }
+
+  /** Access through a scatter list or coherent memory. */
+  #accessOther(a: number, b: number, c: number): void {
+    const list = this.#lists[a % Math.max(1, this.#lists.length)];
+    if (list !== undefined && b % 2 === 0) {
+      const i = b % list.sg.mapped;
+      touch(this.#dev, list.sg.dmaAddrBytes[i]! + (c % list.sg.dmaLengthBytes[i]!), list.dir, c);
+    }
+    const buffer = this.#coherent[a % Math.max(1, this.#coherent.length)];
+    if (buffer !== undefined) touch(this.#dev, buffer.dmaAddrBytes + (c % buffer.sizeBytes), 0, c);
+  }
+
+  /** CPU and device take turns with a mapping. */
+  #handOver(a: number, b: number): void {
+    const m = this.#mapped[a % Math.max(1, this.#mapped.length)];
+    if (m === undefined || m.buffer === null) return;
+    if (b % 2 === 0) dmaSyncSingleForCpu(this.#dev, m.addr, m.size, m.dir);
+    else dmaSyncSingleForDevice(this.#dev, m.addr, m.size, m.dir);
   }
 }
 
-function touch(dev: Rig['dev'], addr: number, dir: DmaDataDirection, c: number): void {
+function touch(dev: DmaDevice, addr: number, dir: DmaDataDirection, c: number): void {
   if (dir === 2 || (dir === 0 && c % 4 < 2)) dev.writeTag(addr, 7);
   else dev.readTag(addr);
 }

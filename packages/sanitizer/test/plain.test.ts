@@ -18,17 +18,9 @@ import { afterAll, expect, it, vi } from 'vitest';
 /** The sanitizer as it is, and one that asks every rule about every call. */
 const quick = await import('./rig.ts');
 vi.resetModules();
-vi.doMock('../src/plain.ts', () => ({
-  isPlainAlloc: () => false,
-  isPlainSync: () => false,
-  isPlainFree: () => false,
-  isPlainLink: () => false,
-  isPlainUnlink: () => false,
-  isPlainAccess: () => false,
-  isPlainMap: () => false,
-}));
+vi.doMock('../src/quick.ts', () => ({ QUICK: false }));
 const thorough = await import('./rig.ts');
-afterAll(() => vi.doUnmock('../src/plain.ts'));
+afterAll(() => vi.doUnmock('../src/quick.ts'));
 
 type Call = readonly [kind: number, a: number, b: number, c: number];
 const small = fc.nat(9);

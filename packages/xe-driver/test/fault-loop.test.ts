@@ -25,6 +25,17 @@ function readWhileFailing(r: Rig, site: string): [Errno, number] {
   );
 }
 
+/** A GPU read of a page of a 2 MiB folio. */
+function readHugePage(r: Rig): number {
+  return r.machine.run(
+    (function* (): Task<number> {
+      yield* populate(r, 'thp', 512);
+      yield* r.vm.bindMirror(BASE, 512);
+      return yield* r.xe.gpu.gpuRead(r.vm, BASE + 7);
+    })(),
+  );
+}
+
 /** [profile, answer of the access, kernel warnings] */
 const NO_MEMORY: readonly (readonly [KernelProfileName, Errno, number])[] = [
   ['linux-7.0', -EIO, 1],
@@ -54,6 +65,21 @@ test.each([
     expect(teardown(r)).toEqual([]);
   },
 );
+
+test("a 2 MiB folio cannot be bounced with the kernel's segments of 256 KiB: the fault fails", () => {
+  for (const [swiotlbSegmentBytes, want] of [
+    [2 ** 18, -EFAULT],
+    [2 ** 21, cpuTag(BASE + 7)],
+  ] as const) {
+    const r = rig({
+      iommu: 'swiotlb',
+      swiotlbSegmentBytes,
+      xe: { devmem: false, behaviour: { boundsFaultLoop: true, faultRounds: 4 } },
+    });
+    expect(readHugePage(r)).toBe(want);
+    expect(teardown(r)).toEqual([]);
+  }
+});
 
 test('what is not implemented says so', () => {
   const r = rig();

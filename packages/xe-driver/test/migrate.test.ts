@@ -38,7 +38,7 @@ interface Bench {
 function bench(iommu: IommuMode, strategy?: SchedulerStrategy): Bench {
   const machine = new Machine(strategy === undefined ? {} : { strategy });
   const memory = new TagMemory(machine, { pages: 8192 });
-  const device = new DmaDevice(machine, memory, { name: 'gpu0', iommu });
+  const device = new DmaDevice(machine, memory, { name: 'gpu0', iommu, swiotlbSegmentBytes: 2 ** 21 });
   const counters = xeCounters(machine);
   const pool = new PtPool(machine, counters);
   const vram = new VramRegion(2048 + 300);

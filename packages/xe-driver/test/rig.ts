@@ -34,6 +34,8 @@ export interface RigOptions {
   readonly map?: MapStrategyName;
   readonly memoryPages?: number;
   readonly vramPages?: number;
+  /** Default 2 MiB, so that whole folios can be bounced; the kernel's is 256 KiB. */
+  readonly swiotlbSegmentBytes?: number;
   readonly xe?: Partial<XeDeviceOptions>;
 }
 
@@ -45,6 +47,7 @@ export function rig(o: RigOptions = {}): Rig {
     map = 'iova-packed',
     memoryPages = 16_384,
     vramPages = 8192,
+    swiotlbSegmentBytes = 2 ** 21,
   } = o;
   const machine = new Machine({
     seed,
@@ -52,7 +55,7 @@ export function rig(o: RigOptions = {}): Rig {
     ...(o.strategy === undefined ? {} : { strategy: o.strategy }),
   });
   const memory = new TagMemory(machine, { pages: memoryPages });
-  const device = new DmaDevice(machine, memory, { name: 'gpu0', iommu });
+  const device = new DmaDevice(machine, memory, { name: 'gpu0', iommu, swiotlbSegmentBytes });
   const folios = new FolioTable(machine, memory);
   const mm = new Mm(machine, folios, { name: 'app' });
   const xe = new XeDevice(machine, { memory, folios, device, vramPages, mapStrategy: map, ...o.xe });

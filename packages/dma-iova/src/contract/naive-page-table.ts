@@ -1,5 +1,5 @@
-import { EADDRINUSE, EEXIST, type Errno } from '@gpusvm/kernel';
-import type { IoPageTableFormat } from '../io-page-table/format.ts';
+import { EADDRINUSE, EEXIST, EINVAL, ENXIO, type Errno } from '@gpusvm/kernel';
+import type { DomainRules } from './domain-rules.ts';
 
 interface Leaf {
   readonly page: number;
@@ -12,12 +12,12 @@ interface Leaf {
  * Slow and obvious on purpose.
  */
 export class NaivePageTable {
-  readonly #format: IoPageTableFormat;
+  readonly #format: DomainRules;
   readonly #leafAt = new Map<number, Leaf>();
   /** 2 MiB regions with a lowest-level table, for formats that treat holes inside of one differently. */
   readonly #tables = new Set<number>();
 
-  constructor(format: IoPageTableFormat) {
+  constructor(format: DomainRules) {
     this.#format = format;
   }
 
@@ -31,14 +31,19 @@ export class NaivePageTable {
   }
 
   map(page: number, pfn: number, pages: number): Errno {
+    const granule = 2 ** this.#format.granuleOrder;
+    if (page % granule !== 0 || pfn % granule !== 0 || pages % granule !== 0) {
+      return this.#format.unaligned === 'enxio' ? -ENXIO : -EINVAL;
+    }
     const added: Leaf[] = [];
     for (let done = 0; done < pages; ) {
       const order = this.#best(page + done, pfn + done, pages - done);
-      const leaf: Leaf = { page: page + done, pfn: pfn + done, pages: 2 ** order };
+      const size = this.#format.areas === true ? pages : 2 ** order;
+      const leaf: Leaf = { page: page + done, pfn: pfn + done, pages: size };
       for (let i = 0; i < leaf.pages; i++) {
         if (!this.#leafAt.has(leaf.page + i)) continue;
         for (const undo of added) this.#remove(undo);
-        return this.#format.occupied === 'eexist-warn' ? -EEXIST : -EADDRINUSE;
+        return this.#format.occupied === 'eaddrinuse' ? -EADDRINUSE : -EEXIST;
       }
       for (let i = 0; i < leaf.pages; i++) this.#leafAt.set(leaf.page + i, leaf);
       this.#noteTables(leaf, order);
@@ -49,9 +54,12 @@ export class NaivePageTable {
   }
 
   unmap(page: number, pages: number): number {
+    const granule = 2 ** this.#format.granuleOrder;
+    if (page % granule !== 0 || pages % granule !== 0) return 0;
     const { hole, returns, startInsideLeaf, endInsideLeaf } = this.#format.unmap;
     const end = page + pages;
     let at = page;
+    let mapped = 0;
     while (at < end) {
       const leaf = this.#leafAt.get(at);
       if (leaf === undefined) {
@@ -63,8 +71,10 @@ export class NaivePageTable {
       if (leaf.page !== at && startInsideLeaf === 'refuse') break;
       if (leaf.page + leaf.pages > end && endInsideLeaf === 'refuse') break;
       this.#remove(leaf);
+      mapped += leaf.pages;
       at = leaf.page + leaf.pages;
     }
+    if (returns === 'mapped') return mapped;
     return returns === 'requested' ? pages : at - page;
   }
 
@@ -90,6 +100,7 @@ export class NaivePageTable {
       this.#remove(leaf);
       cleared += leaf.pages;
     }
+    for (let region = Math.ceil(page / 512); (region + 1) * 512 <= end; region++) this.#tables.delete(region);
     return [cleared, holes, first];
   }
 

@@ -11,10 +11,17 @@ export const AMDV1: IoPageTableFormat = {
   name: 'amdv1',
   summary: 'AMD v1, generic_pt: leaves of every power of two from 4K; an unmap ends at the first hole',
   source: 'drivers/iommu/generic_pt/iommu_pt.h and fmt/amdv1.h, 6.19 to 7.3.4',
+  granuleOrder: 0,
+  bitsPerLevel: 9,
   levels: { min: 3, max: 5, usual: 4 },
+  // Three levels at first, whatever the hardware can do; a map beyond them adds one (increase_top).
+  startLevels: 3,
+  inputBits: 57,
   outputBits: 52,
   leafOrders: AMD_ORDERS,
   occupied: 'eaddrinuse',
+  unaligned: 'enxio',
+  noGapsWhenCaching: true,
   unmap: {
     hole: 'stop',
     missingTable: 'stop',
@@ -37,5 +44,7 @@ export const AMD_LEGACY: IoPageTableFormat = {
   summary:
     'AMD v1 before generic_pt: holes count as unmapped; ends at a missing table; tables are never freed',
   source: 'drivers/iommu/amd/io_pgtable.c, 6.12',
+  unaligned: 'einval',
+  noGapsWhenCaching: false,
   unmap: { ...AMDV1.unmap, hole: 'count', freeTables: 'never', startInsideLeaf: 'remove' },
 };

@@ -1,5 +1,5 @@
 import { AMD_LEGACY, AMDV1 } from './amdv1.ts';
-import { ARM_LPAE } from './arm-lpae.ts';
+import { ARM_LPAE, ARM_LPAE_16K, ARM_LPAE_64K } from './arm-lpae.ts';
 import type { IoPageTableFormat, IoPageTableName } from './format.ts';
 import { VTD, VTD_LEGACY } from './vtd.ts';
 
@@ -10,4 +10,6 @@ export const IO_PAGE_TABLES: Readonly<Record<IoPageTableName, IoPageTableFormat>
   'vtd-legacy': VTD_LEGACY,
   'amd-legacy': AMD_LEGACY,
   'arm-lpae': ARM_LPAE,
+  'arm-lpae-16k': ARM_LPAE_16K,
+  'arm-lpae-64k': ARM_LPAE_64K,
 };

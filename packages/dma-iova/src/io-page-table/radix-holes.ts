@@ -1,7 +1,7 @@
 import { C_LVL_TOUCH, C_PTE_W, C_WALK } from '../dma-counters.ts';
 import type { IotlbGather } from '../iotlb-gather.ts';
 import { queueEmptySubtree } from './radix-map.ts';
-import { type RadixTable, spanPages } from './radix-table.ts';
+import type { RadixTable } from './radix-table.ts';
 import { E_RUN_MASK, E_RUN_SHIFT, E_TABLE, ENTRIES, ROOT } from './table-pool.ts';
 
 /** What a hole-tolerant unmap found. */
@@ -33,9 +33,12 @@ export function radixUnmapHoles(
   out.firstHolePage = -1;
   out.foreignLeaves = 0;
   out.holeEnd = -1;
+  pt.endStreak();
   pt.counters[C_WALK]!++;
-  clearLevel(pt, ROOT, pt.levels - 1, page, page + pages, gather, out);
-  pt.mappedPages -= out.clearedPages;
+  const end = page + pages;
+  if (page < pt.pages) clearLevel(pt, ROOT, pt.levels - 1, page, Math.min(end, pt.pages), gather, out);
+  if (end > pt.pages) hole(out, Math.max(page, pt.pages), end);
+  pt.addMapped(-out.clearedPages);
 }
 
 function clearLevel(
@@ -53,9 +56,9 @@ function clearLevel(
     return;
   }
   const meta = pt.pool.meta;
-  const span = spanPages(level);
+  const span = pt.spans[level]!;
   for (let page = from; page < end; ) {
-    const e = table * ENTRIES + pt.index(page, level);
+    const e = table * pt.entries + pt.index(page, level);
     const m = meta[e]!;
     const next = (Math.floor(page / span) + 1) * span;
     const to = next < end ? next : end;
@@ -90,7 +93,7 @@ function clearTable(
     if (covered) {
       meta[e] = 0;
       pt.counters[C_PTE_W]!++;
-      queueEmptySubtree(pt, child, level - 1, gather);
+      queueEmptySubtree(pt, child, level - 1, page, gather);
     }
     return;
   }
@@ -103,7 +106,7 @@ function clearTable(
   }
   meta[e] = 0;
   pt.counters[C_PTE_W]!++;
-  pt.queueTable(child, gather);
+  pt.queueTable(child, level - 1, page, gather);
 }
 
 function clearLeaf(
@@ -116,7 +119,7 @@ function clearLeaf(
   out: HoleReport,
 ): number {
   const run = 1 << ((pt.pool.meta[e]! & E_RUN_MASK) >>> E_RUN_SHIFT);
-  const pages = run * spanPages(level);
+  const pages = run * pt.spans[level]!;
   const base = Math.floor(page / pages) * pages;
   if (base < page || base + pages > end) {
     out.foreignLeaves++;

@@ -1,7 +1,7 @@
 import type { FaultSite } from '@gpusvm/kernel';
 import type { IotlbGather } from '../iotlb-gather.ts';
 
-/** Entries of a table. */
+/** Entries of a table of every format but those with larger granules. */
 export const ENTRIES: 512 = 512;
 
 /** Meta bits of an entry; 0 = empty. Read and write are IOMMU_READ and IOMMU_WRITE. */
@@ -24,8 +24,10 @@ export const ROOT: 1 = 1;
  */
 export class TablePool {
   /** Low 32 bits of the pfn, or a table id. */
-  lo: Uint32Array = new Uint32Array(4 * ENTRIES);
-  meta: Uint16Array = new Uint16Array(4 * ENTRIES);
+  lo: Uint32Array;
+  meta: Uint16Array;
+  /** The same memory, two entries a number, for scans. */
+  metaPairs: Int32Array;
   /** Per table: leaf entries plus child tables that map something. 0 = pinned, if linked. */
   live: Uint16Array = new Uint16Array(4);
   /** Chain of free tables, and of tables that wait in a gather or a flush queue. */
@@ -35,10 +37,16 @@ export class TablePool {
   #capacity = 4;
   #freeHead = 0;
   #untouched = 2;
+  readonly #entries: number;
   readonly #site: FaultSite;
 
-  constructor(site: FaultSite) {
+  /** @param entries - of a table; a power of two. */
+  constructor(site: FaultSite, entries: number = ENTRIES) {
     this.#site = site;
+    this.#entries = entries;
+    this.lo = new Uint32Array(4 * entries);
+    this.meta = new Uint16Array(4 * entries);
+    this.metaPairs = new Int32Array(this.meta.buffer);
   }
 
   /** Take a zeroed table; 0 when the fault site says that memory is exhausted (GFP_ATOMIC). */
@@ -86,12 +94,13 @@ export class TablePool {
   #grow(): void {
     const capacity = this.#capacity < 16384 ? this.#capacity * 2 : Math.ceil(this.#capacity * 1.125);
     this.#capacity = capacity;
-    const lo = new Uint32Array(capacity * ENTRIES);
+    const lo = new Uint32Array(capacity * this.#entries);
     lo.set(this.lo);
     this.lo = lo;
-    const meta = new Uint16Array(capacity * ENTRIES);
+    const meta = new Uint16Array(capacity * this.#entries);
     meta.set(this.meta);
     this.meta = meta;
+    this.metaPairs = new Int32Array(meta.buffer);
     const live = new Uint16Array(capacity);
     live.set(this.live);
     this.live = live;

@@ -9,18 +9,24 @@ const OFFSET: readonly number[] = WORDS.map((_, k) => WORDS.slice(0, k).reduce((
 const ORDERS = 260;
 /** What the tree was last told about the area. */
 const TOLD = ORDERS + 1;
-const COUNT = TOLD + 1;
-const START = COUNT + AREA_ORDER;
+/** 1: no reservation of the area holds more than it asked for. */
+const EXACT = TOLD + 1;
+const COUNT = EXACT + 1;
+/** Per order, bit k: word k of its free bitmap is not zero. */
+const SUMMARY = COUNT + AREA_ORDER;
+const SUMMARY_WORDS = 4;
+const START = SUMMARY + SUMMARY_WORDS * AREA_ORDER;
 const END = START + 128;
 const RECORD = END + 128;
 
 /**
  * Records of areas that are partly in use: free bitmaps by order, with counts, and two bitmaps that mark the first
- * and the last page of every reservation in the area. 2.1 KB an area, pooled in one typed array.
+ * and the last page of every reservation in the area. 2.3 KB an area, pooled in one typed array.
  */
 export class AreaPool {
   #words: Int32Array = new Int32Array(RECORD * 4);
-  #used = 0;
+  /** Record 0 is not used: it means "none". */
+  #used = 1;
   readonly #recycled: number[] = [];
 
   /** A zeroed record. */
@@ -35,8 +41,9 @@ export class AreaPool {
     return this.#used++ * RECORD;
   }
 
-  /** Give a record back that is zero again. */
+  /** Give a record back whose area is wholly free. */
   release(record: number): void {
+    this.#words[record + EXACT] = 0;
     this.#recycled.push(record);
   }
 
@@ -55,6 +62,15 @@ export class AreaPool {
     this.#words[record + TOLD] = value;
   }
 
+  /** Whether reservations of the area hold just what they asked for, rather than a power of two. */
+  isExact(record: number): boolean {
+    return this.#words[record + EXACT] === 1;
+  }
+
+  setExact(record: number): void {
+    this.#words[record + EXACT] = 1;
+  }
+
   /** Smallest order of at least `order` with a free block. There is one. */
   smallestFrom(record: number, order: number): number {
     const orders = (this.#words[record + ORDERS]! >>> order) << order;
@@ -68,25 +84,30 @@ export class AreaPool {
   /** Mark a block free. */
   setFree(record: number, order: number, index: number): void {
     const words = this.#words;
-    words[record + OFFSET[order]! + (index >>> 5)]! |= 1 << (index & 31);
+    const word = index >>> 5;
+    words[record + OFFSET[order]! + word]! |= 1 << (index & 31);
+    words[record + SUMMARY + SUMMARY_WORDS * order + (word >>> 5)]! |= 1 << (word & 31);
     if (++words[record + COUNT + order]! === 1) words[record + ORDERS]! |= 1 << order;
   }
 
   /** Mark a free block taken. */
   clearFree(record: number, order: number, index: number): void {
     const words = this.#words;
-    words[record + OFFSET[order]! + (index >>> 5)]! &= ~(1 << (index & 31));
+    const word = index >>> 5;
+    const left = words[record + OFFSET[order]! + word]! & ~(1 << (index & 31));
+    words[record + OFFSET[order]! + word] = left;
+    if (left === 0) words[record + SUMMARY + SUMMARY_WORDS * order + (word >>> 5)]! &= ~(1 << (word & 31));
     if (--words[record + COUNT + order]! === 0) words[record + ORDERS]! &= ~(1 << order);
   }
 
   /** The highest free block of an order. There is one. */
   lastFree(record: number, order: number): number {
-    const first = record + OFFSET[order]!;
-    for (let word = WORDS[order]! - 1; word >= 0; word--) {
-      const bits = this.#words[first + word]!;
-      if (bits !== 0) return word * 32 + (31 - Math.clz32(bits));
-    }
-    throw new RangeError(`no free block of order ${order} in area record ${record}`);
+    const words = this.#words;
+    const summary = record + SUMMARY + SUMMARY_WORDS * order;
+    let s = SUMMARY_WORDS - 1;
+    while (words[summary + s] === 0) s--;
+    const word = s * 32 + 31 - Math.clz32(words[summary + s]!);
+    return word * 32 + 31 - Math.clz32(words[record + OFFSET[order]! + word]!);
   }
 
   /** Mark the reservation `[page, page + pages)` of an area. */

@@ -1,5 +1,8 @@
 import { AREA_ORDER } from './area-pool.ts';
 
+// V8 folds a module's own constants, not imported ones.
+const ORDER = AREA_ORDER;
+
 /**
  * Segment tree over areas of 4096 pages: every node knows the largest aligned free block below it, so the highest
  * fitting block is found in one descent, whatever the fragmentation.
@@ -19,7 +22,7 @@ export class AreaTree {
     this.#depth = depth;
     this.#freeHeight = depth;
     this.#value = new Uint8Array(2 ** (depth + 1));
-    this.#value[1] = depth + AREA_ORDER + 1;
+    this.#value[1] = depth + ORDER + 1;
   }
 
   /**
@@ -34,13 +37,13 @@ export class AreaTree {
     while (h > limitHeight) {
       const v = value[at]!;
       if (v <= order) return -1;
-      if (v === h + AREA_ORDER + 1) return this.#insideFree(at, h, order, limitHeight);
+      if (v === h + ORDER + 1) return this.#insideFree(at, h, order, limitHeight);
       at *= 2;
       h--;
     }
     if (value[at]! <= order) return -1;
-    const target = order > AREA_ORDER ? order - AREA_ORDER : 0;
-    while (h > target && value[at] !== h + AREA_ORDER + 1) {
+    const target = order > ORDER ? order - ORDER : 0;
+    while (h > target && value[at] !== h + ORDER + 1) {
       at = at * 2 + 1;
       if (value[at]! <= order) at--;
       h--;
@@ -50,17 +53,17 @@ export class AreaTree {
 
   /** Take the block of at least one area that {@link find} has just returned. */
   takeFound(area: number, order: number): void {
-    this.#set(this.#open(this.#freeNode, this.#freeHeight, area, order - AREA_ORDER), order, 0);
+    this.#set(this.#open(this.#freeNode, this.#freeHeight, area, order - ORDER), order, 0);
   }
 
   /** Say what the largest free block is of the area that {@link find} has just returned. */
   setFound(area: number, value: number): void {
-    this.#set(this.#open(this.#freeNode, this.#freeHeight, area, 0), AREA_ORDER, value);
+    this.#set(this.#open(this.#freeNode, this.#freeHeight, area, 0), ORDER, value);
   }
 
   /** Take a block of at least one area. False, and nothing changes, unless all of it is free. */
   claim(area: number, order: number): boolean {
-    const node = this.#open(1, this.#depth, area, order - AREA_ORDER);
+    const node = this.#open(1, this.#depth, area, order - ORDER);
     if (this.#value[node] !== order + 1) return false;
     this.#set(node, order, 0);
     return true;
@@ -68,21 +71,21 @@ export class AreaTree {
 
   /** Give a taken block of at least one area back. */
   free(area: number, order: number): void {
-    this.#set(this.#open(1, this.#depth, area, order - AREA_ORDER), order, order + 1);
+    this.#set(this.#open(1, this.#depth, area, order - ORDER), order, order + 1);
   }
 
   /** Say what the largest free block of an area is: its order plus one, 0 = none. `was` = what was said before. */
   setArea(area: number, value: number, was: number): void {
     // Something free in the area means that no ancestor is wholly taken, and none was wholly free.
     const leaf = was > 0 ? (1 << this.#depth) + area : this.#open(1, this.#depth, area, 0);
-    this.#set(leaf, AREA_ORDER, value);
+    this.#set(leaf, ORDER, value);
   }
 
   /** Highest block inside the first `2^limit` areas of a node that is wholly free, or that is the block itself. */
   #insideFree(node: number, height: number, order: number, limit: number): number {
     this.#freeNode = node;
     this.#freeHeight = height;
-    const size = order <= AREA_ORDER ? 1 : 1 << (order - AREA_ORDER);
+    const size = order <= ORDER ? 1 : 1 << (order - ORDER);
     const first = (node << height) - (1 << this.#depth);
     return limit >= 0 && 1 << limit >= size ? first + (1 << limit) - size : -1;
   }
@@ -96,7 +99,7 @@ export class AreaTree {
       if (v === 0) {
         value[node * 2] = 0;
         value[node * 2 + 1] = 0;
-      } else if (v === h + AREA_ORDER + 1) {
+      } else if (v === h + ORDER + 1) {
         value[node * 2] = v - 1;
         value[node * 2 + 1] = v - 1;
       }

@@ -1,11 +1,17 @@
 import { type FaultSite, type Machine, roundupPowOfTwo } from '@gpusvm/kernel';
 import { C_RB_ALLOC, C_RB_FREE, C_RB_STEP, dmaCounters } from '../dma-counters.ts';
 import type { IovaAllocator } from './iova-allocator.ts';
+import { checkRangeTree } from './rb-check.ts';
 import { RangeTree } from './rb-tree.ts';
 import { Rcache, RCACHE_BINS } from './rcache.ts';
 
-/** First page beyond 32-bit addresses. */
-const PAGES_32BIT = 2 ** 20;
+// V8 folds a module's own constants, not imported ones.
+const RB_ALLOC = C_RB_ALLOC;
+const RB_FREE = C_RB_FREE;
+const RB_STEP = C_RB_STEP;
+
+/** Pages of a 64-bit address space. */
+const ADDRESS_PAGES = 2 ** 52;
 /** Start of the anchor node, above every possible page. */
 const ANCHOR = Number.MAX_SAFE_INTEGER;
 
@@ -23,14 +29,21 @@ export class LinuxRbtree implements IovaAllocator {
   #cachedNode: number;
   #cached32Node: number;
   /** 32-bit requests of this size or more fail at once, until something below 4 GiB is freed. */
-  #max32AllocSize = PAGES_32BIT;
+  #max32AllocSize: number;
+  /** First page beyond 32-bit addresses (dma_32bit_pfn). */
+  readonly #pages32: number;
   readonly #rcaches: Rcache[] = [];
+  readonly #machine: Machine;
   readonly #counters: Float64Array;
   readonly #site: FaultSite;
   readonly #reserved = new Set<number>();
-  readonly #freePage: (page: number) => void = (page) => this.#freeRange(page);
+  readonly #freePage: (page: number) => void = (page) => this.#freeCached(page);
 
-  constructor(machine: Machine) {
+  /** @param pagesBelow4G - units below 4 GiB: 2^20 pages of 4 KiB (the default), fewer with larger granules. */
+  constructor(machine: Machine, pagesBelow4G: number = 2 ** 20) {
+    this.#machine = machine;
+    this.#pages32 = pagesBelow4G;
+    this.#max32AllocSize = pagesBelow4G;
     this.#counters = dmaCounters(machine).values;
     this.#site = machine.faultInjection.site('iova.alloc_node');
     const magazines = machine.faultInjection.site('iova.alloc_magazine');
@@ -56,14 +69,19 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   free(firstPage: number, pages: number, cpu: number): void {
-    if (pages <= 32 && pages > 0) {
-      const bin = pages === 1 ? 0 : 32 - Math.clz32(pages - 1);
+    if (pages <= 32) {
+      // order_base_2: 0 is for 0 pages too, which a free of length 0 passes.
+      const bin = pages <= 1 ? 0 : 32 - Math.clz32(pages - 1);
       if (this.#rcaches[bin]!.put(firstPage, cpu)) return;
     }
     this.#freeRange(firstPage);
   }
 
   reserve(firstPage: number, lastPage: number): void {
+    if (!(firstPage >= 0 && lastPage >= firstPage && lastPage < ADDRESS_PAGES)) {
+      this.#machine.warn('reserve_iova: range', `[${firstPage}, ${lastPage}] is no range of IOVA pages`);
+      return;
+    }
     const tree = this.#tree;
     let lo = firstPage;
     let hi = lastPage;
@@ -104,7 +122,7 @@ export class LinuxRbtree implements IovaAllocator {
 
   /** Throw when the tree is broken or a cached range is not in it exactly once. For tests (rule TREE_SANE). */
   check(): void {
-    this.#tree.check();
+    checkRangeTree(this.#tree);
     const seen = new Set<number>();
     for (const rcache of this.#rcaches) {
       rcache.forEach((page) => {
@@ -120,7 +138,7 @@ export class LinuxRbtree implements IovaAllocator {
   #allocRange(size: number, limit: number): number {
     if (this.#site.shouldFail()) return 0;
     const tree = this.#tree;
-    const below32 = limit <= PAGES_32BIT;
+    const below32 = limit <= this.#pages32;
     if (below32 && size >= this.#max32AllocSize) return 0;
     const align = size < 2 ** 30 ? 1 << (size <= 1 ? 0 : 32 - Math.clz32(size - 1)) : roundupPowOfTwo(size);
     let curr = below32 ? this.#cached32Node : this.#cachedNode;
@@ -139,7 +157,7 @@ export class LinuxRbtree implements IovaAllocator {
         successor = curr;
         curr = prev[curr]!;
       } while (curr !== 0 && page <= hi[curr]! && page >= low);
-      this.#counters[C_RB_STEP]! += steps;
+      this.#counters[RB_STEP]! += steps;
       if (page >= low) {
         this.#insert(successor, page, size);
         return page;
@@ -156,25 +174,35 @@ export class LinuxRbtree implements IovaAllocator {
 
   #insert(successor: number, page: number, size: number): void {
     const node = this.#tree.insertBefore(successor, page, page + size - 1);
-    this.#counters[C_RB_ALLOC]!++;
-    if (page + size - 1 < PAGES_32BIT) this.#cached32Node = node;
+    this.#counters[RB_ALLOC]!++;
+    if (page + size - 1 < this.#pages32) this.#cached32Node = node;
     else this.#cachedNode = node;
   }
 
   /** free_iova: the node that contains the page goes, whoever owns it by now; silently nothing when there is none. */
-  #freeRange(page: number): void {
+  /** iova_magazine_free_pfns: a page that was freed twice is cached twice, and has no range the second time. */
+  #freeCached(page: number): void {
+    if (this.#freeRange(page)) return;
+    this.#machine.warn(
+      'iova_magazine_free_pfns: no such range',
+      `cached iova 0x${(page * 4096).toString(16)} is free already: it was freed twice`,
+    );
+  }
+
+  #freeRange(page: number): boolean {
     const tree = this.#tree;
     const node = tree.find(page);
-    if (node === 0 || node === this.#anchor) return;
+    if (node === 0 || node === this.#anchor) return false;
     const lo = tree.lo[node]!;
     const next = tree.next[node]!;
     const cached32 = this.#cached32Node;
-    if (node === cached32 || (tree.hi[node]! < PAGES_32BIT && lo >= tree.lo[cached32]!))
+    if (node === cached32 || (tree.hi[node]! < this.#pages32 && lo >= tree.lo[cached32]!))
       this.#cached32Node = next;
-    if (lo < PAGES_32BIT) this.#max32AllocSize = PAGES_32BIT;
+    if (lo < this.#pages32) this.#max32AllocSize = this.#pages32;
     if (lo >= tree.lo[this.#cachedNode]!) this.#cachedNode = next;
     tree.erase(node);
-    this.#counters[C_RB_FREE]!++;
+    this.#counters[RB_FREE]!++;
+    return true;
   }
 
   /** A node that a reservation swallows may not stay a cached one. */

@@ -8,6 +8,9 @@ export const MAGAZINE_SIZE: 127 = 127;
 /** A full depot loses one magazine in this time (IOVA_DEPOT_DELAY). */
 export const DEPOT_DELAY_NS: number = 100e6;
 
+// V8 folds a module's own constants, not imported ones.
+const RC_HIT = C_RC_HIT;
+
 class Magazine {
   readonly pages: Float64Array = new Float64Array(MAGAZINE_SIZE);
   size = 0;
@@ -80,7 +83,7 @@ export class Rcache {
       }
     }
     const page = cache.loaded.pop(limit);
-    if (page !== 0) this.#counters[C_RC_HIT]!++;
+    if (page !== 0) this.#counters[RC_HIT]!++;
     return page;
   }
 

@@ -53,7 +53,12 @@ export function simulate(
   const machine = new Machine({ seed: options.seed, profile: options.kernel });
   const ranges = coveredPages(participants, CHUNK_PAGES[options.fault][0]!);
   const memory = new TagMemory(machine, { pages: ramPagesFor(placement, ranges) });
-  const device = new DmaDevice(machine, memory, { name: 'gpu', iommu: options.iommu });
+  const device = new DmaDevice(machine, memory, {
+    name: 'gpu',
+    iommu: options.iommu,
+    // The kernel's 256 KiB would end every comparison in this mode at the first 2 MiB folio, with any scheme.
+    swiotlbSegmentBytes: 2 ** 21,
+  });
   const folios = new FolioTable(machine, memory);
   const mm = new Mm(machine, folios, { name: 'captured process' });
   const { strategy, exposure } = watchExposure(mapStrategy(options.strategy));

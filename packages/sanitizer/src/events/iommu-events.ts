@@ -1,87 +1,162 @@
-import type { IommuMapEvent, IommuUnmapEvent, IotlbInvalidateEvent } from '@gpusvm/dma-iova';
 import type { DmaLedger } from '../ledger.ts';
-import type { DmaOp } from '../op.ts';
+import { QUICK } from '../quick.ts';
 import type { DeviceShadow } from '../shadow/device-shadow.ts';
-import { PRESENT, STALE } from '../shadow/slots.ts';
+import type { FreshMap } from '../shadow/fresh-map.ts';
+import { REGION_PAGES } from '../shadow/region.ts';
+import { NO_REGION } from '../shadow/slot-region.ts';
+import { PRESENT, RESERVED, STALE } from '../shadow/slot-flags.ts';
+import { mapSlots, unmapSlots } from '../shadow/slot-mapping.ts';
+import { changeFlags } from '../shadow/slot-ranges.ts';
+
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_RESERVED = RESERVED;
+const OWN_REGION_PAGES = REGION_PAGES;
 
 /** Follows the page table and its invalidations. */
 export class IommuEvents {
   readonly #ledger: DmaLedger;
-  readonly #op: DmaOp;
+  readonly #fresh: FreshMap;
 
   constructor(ledger: DmaLedger) {
     this.#ledger = ledger;
-    this.#op = ledger.op;
+    this.#fresh = ledger.fresh;
   }
 
-  map(e: IommuMapEvent): void {
-    const device = this.#ledger.shadow(e.device);
-    const firstPage = e.iovaBytes / 4096;
-    const pages = e.sizeBytes / 4096;
-    const pfn = e.physBytes / 4096;
-    device.sawMap = true;
-    this.#ledger.log.frames.leaves.add(pfn, pages, 1);
-    device.tables.map(firstPage, pages, pfn);
-    // Only present or stale entries are of interest to any rule.
-    if (pages === 1 && (device.slots.mapOne(firstPage, pfn, PRESENT | STALE) & (PRESENT | STALE)) === 0)
-      return;
-    if ((device.slots.anyFlags(firstPage, pages) & (PRESENT | STALE)) !== 0) {
-      const op = this.#op;
+  map(name: string, page: number, pfn: number, pages: number, prot: number): void {
+    const fresh = this.#fresh;
+    const { region } = fresh;
+    const i = page - region.base;
+    // Pages in a row fall into one region.
+    if (
+      pages === 1 &&
+      i >= 0 &&
+      i < OWN_REGION_PAGES &&
+      region.split === true &&
+      fresh.live === false &&
+      name === fresh.name &&
+      !this.#ledger.putsOff
+    ) {
+      const flags = region.flagsOf[i]!;
+      if ((flags & ~OWN_RESERVED) === 0) {
+        fresh.live = true;
+        fresh.page = page;
+        fresh.pages = 1;
+        fresh.pfn = pfn;
+        fresh.prot = prot;
+        fresh.flags = flags;
+        return;
+      }
+    }
+    this.#map(name, page, pfn, pages, prot);
+  }
+
+  unmap(name: string, page: number, pages: number, unmapped: number, overHoles: boolean): void {
+    const ledger = this.#ledger;
+    ledger.settle();
+    const device = ledger.shadow(name);
+    if (device.gone) return;
+    const { cleared, changes } = device;
+    // A call that takes back all that it has mapped (a failing sync, a later piece that fails) has changed nothing.
+    if (changes.count > 0 && page <= changes.firstPage && page + pages >= changes.endPage) changes.reset();
+    // A walk that steps over holes reports a sum, every other one a prefix.
+    const reached = overHoles ? pages : unmapped;
+    unmapSlots(device.slots, page, reached, ledger.log.frames, cleared);
+    if (cleared.present > 0) device.pending.add(page, reached);
+    // Rules object to unmaps that cleared more than was mapped, or another length than asked.
+    if (!overHoles && (cleared.present !== pages || unmapped !== pages)) {
+      const { op } = ledger;
       op.device = device;
       op.reservation = 0;
-      op.firstPage = firstPage;
+      op.firstPage = page;
       op.pages = pages;
-      op.pfn = pfn;
-      this.#ledger.run('iommuMap');
+      op.sizeBytes = pages * 4096;
+      op.unmappedBytes = unmapped * 4096;
+      op.presentPages = cleared.present;
+      ledger.run('iommuUnmap');
     }
-    device.slots.map(firstPage, pages, pfn);
-  }
-
-  unmap(e: IommuUnmapEvent): void {
-    const op = this.#op;
-    const device = this.#ledger.shadow(e.device);
-    op.device = device;
-    op.reservation = 0;
-    op.firstPage = e.iovaBytes / 4096;
-    op.pages = e.sizeBytes / 4096;
-    op.sizeBytes = e.sizeBytes;
-    op.unmappedBytes = e.unmappedBytes;
-    let cleared = e.unmappedBytes / 4096;
-    // A walk that steps over holes reports a sum, every other one a prefix.
-    const skipsHoles = cleared < op.pages && this.#ledger.log.api() === 'dmaIovaDestroyHoles';
-    if (skipsHoles) cleared = op.pages;
-    op.presentPages = device.slots.unmap(op.firstPage, cleared, this.#ledger.log.frames.leaves);
-    if (op.presentPages > 0) device.pending.add(op.firstPage, cleared);
-    device.tables.unmap(op.firstPage, cleared);
-    // Rules object to unmaps that cleared more than was mapped, or another length than asked.
-    const plain = op.presentPages === op.pages && op.unmappedBytes === op.sizeBytes;
-    if (!skipsHoles && !plain) this.#ledger.run('iommuUnmap');
     device.unmapPage = -1;
   }
 
-  invalidate(e: IotlbInvalidateEvent): void {
-    const device = this.#ledger.shadow(e.device);
-    if (e.kind === 'domain') {
-      device.pending.clear((page, pages) => clean(device, page, pages));
+  invalidate(name: string, page: number, order: number, leafOnly: boolean): void {
+    const ledger = this.#ledger;
+    ledger.settle();
+    const device = ledger.shadow(name);
+    if (order < 0) {
+      device.pending.clear((first, n) => clean(device, first, n));
       device.tables.clear();
       return;
     }
-    const first = e.iovaBytes / 4096;
-    const end = first + (e.order < 31 ? 1 << e.order : 2 ** e.order);
-    if (device.pending.length > 0) device.pending.invalidate(first, end, (page, n) => clean(device, page, n));
-    if (device.tables.waiting === 0) return;
-    const kept = device.tables.invalidate(first, end, e.leafOnly, device.lazy);
-    if (kept < 0) return;
-    const op = this.#op;
+    const end = page + (order < 31 ? 1 << order : 2 ** order);
+    if (!leafOnly && device.tables.waiting > 0) device.tables.invalidate(page, end);
+    const { pending, cleared } = device;
+    if (pending.length === 0) return;
+    if (QUICK && pending.length === 1 && pending.isOnly(cleared.firstPage, cleared.pages)) {
+      if (cleared.firstPage >= page && cleared.firstPage + cleared.pages <= end) {
+        pending.forget();
+        ledger.putOffCleaning(device);
+        return;
+      }
+    }
+    pending.invalidate(page, end, (first, n) => clean(device, first, n));
+  }
+
+  tableUnlink(name: string, table: number, page: number, pages: number): void {
+    const device = this.#ledger.shadow(name);
+    if (!device.gone) device.tables.unlink(table, page, pages);
+  }
+
+  tableFree(name: string, table: number): void {
+    const ledger = this.#ledger;
+    const device = ledger.shadow(name);
+    if (device.gone) return;
+    const cached = device.tables.free(table);
+    if (cached === null) return;
+    const { op } = ledger;
     op.device = device;
     op.reservation = 0;
-    op.firstPage = kept;
-    op.pages = 512;
-    op.leafOnly = true;
-    this.#ledger.run('invalidate');
+    op.firstPage = cached.firstPage;
+    op.pages = cached.pages;
+    ledger.run('tableFree');
+  }
+
+  #map(name: string, page: number, pfn: number, pages: number, prot: number): void {
+    const ledger = this.#ledger;
+    const fresh = this.#fresh;
+    ledger.settleLate();
+    const device = ledger.shadow(name);
+    if (device.gone) return;
+    device.sawMap = true;
+    const { slots } = device;
+    const flags = slots.flagsAt(page);
+    // Without a past, no rule objects.
+    if (QUICK && (flags & ~OWN_RESERVED) === 0 && slots.haveExactly(page, pages, flags)) {
+      fresh.live = true;
+      fresh.device = device;
+      fresh.name = name;
+      fresh.region = pages === 1 ? slots.elements(page) : NO_REGION;
+      fresh.page = page;
+      fresh.pages = pages;
+      fresh.pfn = pfn;
+      fresh.prot = prot;
+      fresh.flags = flags;
+      return;
+    }
+    ledger.settle();
+    ledger.log.frames.addLeaves(pfn, pages, 1);
+    if ((slots.anyFlags(page, pages) & (PRESENT | STALE)) !== 0) {
+      const { op } = ledger;
+      op.device = device;
+      op.reservation = 0;
+      op.firstPage = page;
+      op.pages = pages;
+      op.pfn = pfn;
+      ledger.run('iommuMap');
+    }
+    device.changes.add(page, pfn, pages, prot);
+    mapSlots(slots, page, pages, pfn);
   }
 }
 
 function clean(device: DeviceShadow, page: number, pages: number): void {
-  device.slots.change(page, pages, STALE, 0);
+  changeFlags(device.slots, page, pages, STALE, 0);
 }

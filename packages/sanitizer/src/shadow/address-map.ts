@@ -28,18 +28,25 @@ export class AddressMap {
 
   /** Set or replace. */
   set(key: number, value: number): void {
+    this.replace(key, value);
+  }
+
+  /** As {@link set}; returns what was there, 0 when nothing was. */
+  replace(key: number, value: number): number {
     if (this.#size * 2 > this.#mask) this.#grow();
     let i = slotOf(key) & this.#mask;
     while (this.#keys[i] !== EMPTY) {
       if (this.#keys[i] === key) {
+        const old = this.#values[i]!;
         this.#values[i] = value;
-        return;
+        return old;
       }
       i = (i + 1) & this.#mask;
     }
     this.#keys[i] = key;
     this.#values[i] = value;
     this.#size++;
+    return 0;
   }
 
   /** Remove a key; nothing happens when it is absent. */

@@ -35,5 +35,5 @@ function biggest(at: number, frame: number, rest: number, orders: readonly numbe
     const size = 2 ** orders[i]!;
     if (size <= rest && at % size === 0 && frame % size === 0) return size;
   }
-  return 1;
+  return 2 ** (orders[0] ?? 0);
 }

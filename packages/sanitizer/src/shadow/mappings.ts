@@ -1,3 +1,4 @@
+import { INLINE_LINK, KINDS, type MappingKind } from './inline-link.ts';
 import { larger } from './larger.ts';
 
 /** Numbers of a record kept as doubles, and as integers. */
@@ -20,11 +21,6 @@ export class Mappings {
   /** Records in use. */
   get live(): number {
     return this.#live;
-  }
-
-  /** Record that {@link take} gives next. */
-  get upcoming(): number {
-    return this.#free === 0 ? this.#used : this.#free;
   }
 
   /** First page in the device's address space. */
@@ -92,37 +88,81 @@ export class Mappings {
     this.#ints[id * INTS + 5] = next;
   }
 
-  /** Fill a record that was taken. */
+  /** Number of the call that made it. */
+  call(id: number): number {
+    return this.#ints[id * INTS + 6]!;
+  }
+
+  kind(id: number): MappingKind {
+    return KINDS[this.#ints[id * INTS + 7]!]!;
+  }
+
+  /** Fill a record that was taken with what a call said. */
   fill(
+    id: number,
+    op: {
+      readonly firstPage: number;
+      readonly pages: number;
+      readonly physBytes: number;
+      readonly sizeBytes: number;
+      readonly addrBytes: number;
+      readonly dir: number;
+      readonly attrs: number;
+      readonly reservation: number;
+    },
+    kind: 0 | 1 | 2 | 3,
+    task: number,
+    call: number,
+  ): void {
+    const doubles = this.#doubles;
+    const d = id * DOUBLES;
+    doubles[d] = op.firstPage;
+    doubles[d + 1] = op.pages;
+    doubles[d + 2] = op.pages;
+    doubles[d + 3] = op.physBytes;
+    doubles[d + 4] = op.sizeBytes;
+    doubles[d + 5] = op.addrBytes;
+    const ints = this.#ints;
+    const i = id * INTS;
+    ints[i] = op.dir;
+    ints[i + 1] = op.attrs;
+    ints[i + 2] = op.reservation;
+    ints[i + 3] = task;
+    ints[i + 4] = 0;
+    ints[i + 5] = 0;
+    ints[i + 6] = call;
+    ints[i + 7] = kind;
+  }
+
+  /** Fill a record that was taken with a link of whole pages without attributes. */
+  fillLink(
     id: number,
     firstPage: number,
     pages: number,
-    e: {
-      readonly physBytes: number;
-      readonly sizeBytes: number;
-      readonly dir: number;
-      readonly attrs: number;
-    },
-    addrBytes: number,
+    physBytes: number,
+    dir: number,
     reservation: number,
     task: number,
+    call: number,
   ): void {
     const doubles = this.#doubles;
     const d = id * DOUBLES;
     doubles[d] = firstPage;
     doubles[d + 1] = pages;
     doubles[d + 2] = pages;
-    doubles[d + 3] = e.physBytes;
-    doubles[d + 4] = e.sizeBytes;
-    doubles[d + 5] = addrBytes;
+    doubles[d + 3] = physBytes;
+    doubles[d + 4] = pages * 4096;
+    doubles[d + 5] = firstPage * 4096;
     const ints = this.#ints;
     const i = id * INTS;
-    ints[i] = e.dir;
-    ints[i + 1] = e.attrs;
+    ints[i] = dir;
+    ints[i + 1] = 0;
     ints[i + 2] = reservation;
     ints[i + 3] = task;
     ints[i + 4] = 0;
     ints[i + 5] = 0;
+    ints[i + 6] = call;
+    ints[i + 7] = INLINE_LINK;
   }
 
   /** Pages were unlinked; the record is released with its last one. Returns whether it was. */

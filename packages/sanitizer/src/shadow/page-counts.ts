@@ -2,8 +2,11 @@ import { AddressMap } from './address-map.ts';
 import { larger } from './larger.ts';
 import { REGION_PAGES, regionOf } from './region.ts';
 
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_REGION_PAGES = REGION_PAGES;
+
 const SHIFT = 9;
-const LOW = REGION_PAGES - 1;
+const LOW = OWN_REGION_PAGES - 1;
 /** Regions below this are found by index, those above (MMIO, far apart) by hash. */
 const DENSE_REGIONS = 1 << 15;
 
@@ -19,7 +22,7 @@ export class PageCounts {
   /** Places of far regions, behind the dense ones. */
   #far: AddressMap | null = null;
   #places = 0;
-  #counts: Int32Array = new Int32Array(REGION_PAGES);
+  #counts: Int32Array = new Int32Array(OWN_REGION_PAGES);
   #chunks = 1;
 
   /** Number at a page. */
@@ -42,13 +45,14 @@ export class PageCounts {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#make(index);
-      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) {
+      if (this.#chunk[place] === 0 && stop - page === OWN_REGION_PAGES) {
         this.#value[place]! += delta;
       } else {
-        const counts = this.#countsFrom((this.#split(place) << SHIFT) | (page & LOW), stop - page);
-        for (let i = 0; i < counts.length; i++) counts[i]! += delta;
+        const first = (this.#split(place) << SHIFT) | (page & LOW);
+        const counts = this.#counts;
+        for (let i = first, n = stop - page; n > 0; i++, n--) counts[i]! += delta;
       }
       page = stop;
     }
@@ -59,10 +63,57 @@ export class PageCounts {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#make(index);
-      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) this.#value[place] = value;
-      else this.#countsFrom((this.#split(place) << SHIFT) | (page & LOW), stop - page).fill(value);
+      if (this.#chunk[place] === 0 && stop - page === OWN_REGION_PAGES) this.#value[place] = value;
+      else {
+        const first = (this.#split(place) << SHIFT) | (page & LOW);
+        this.#counts.fill(value, first, first + stop - page);
+      }
+      page = stop;
+    }
+  }
+
+  /** Add to every page of a part of a list. */
+  addEach(pages: Float64Array, from: number, to: number, delta: number): void {
+    const chunks = this.#chunk;
+    const counts = this.#counts;
+    for (let i = from; i < to; i++) {
+      const page = pages[i]!;
+      // Almost every page was counted one by one before.
+      const index = page < DENSE_REGIONS * OWN_REGION_PAGES ? (page | 0) >> SHIFT : DENSE_REGIONS;
+      const chunk = index < chunks.length && index < DENSE_REGIONS ? chunks[index]! : 0;
+      if (chunk === 0 || counts !== this.#counts) this.add(page, 1, delta);
+      else counts[(chunk << SHIFT) | (page & LOW)]! += delta;
+    }
+  }
+
+  /** Add to one page, unless those bits of its number that are in `mask` are `value`. Returns whether it was done. */
+  addUnless(page: number, delta: number, mask: number, value: number): boolean {
+    const index = regionOf(page);
+    let chunk = index < this.#chunk.length && index < DENSE_REGIONS ? this.#chunk[index]! : 0;
+    if (chunk === 0) chunk = this.#split(this.#make(index));
+    const at = (chunk << SHIFT) | (page & LOW);
+    const number = this.#counts[at]!;
+    if ((number & mask) === value) return false;
+    this.#counts[at] = number + delta;
+    return true;
+  }
+
+  /** Set those bits of every page's number that are in `mask`. */
+  setBits(firstPage: number, pages: number, mask: number, value: number): void {
+    const end = firstPage + pages;
+    for (let page = firstPage; page < end; ) {
+      const index = regionOf(page);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
+      const place = this.#make(index);
+      if (this.#chunk[place] === 0 && stop - page === OWN_REGION_PAGES) {
+        this.#value[place] = (this.#value[place]! & ~mask) | value;
+      } else {
+        const first = (this.#split(place) << SHIFT) | (page & LOW);
+        const counts = this.#counts;
+        for (let i = first, n = stop - page; n > 0; i++, n--) counts[i] = (counts[i]! & ~mask) | value;
+      }
       page = stop;
     }
   }
@@ -70,13 +121,13 @@ export class PageCounts {
   /** First page of a range whose number is another one than `value`, or -1. */
   firstOther(firstPage: number, pages: number, value: number): number {
     if (pages === 1) return this.get(firstPage) === value ? -1 : firstPage;
-    return this.#first(firstPage, pages, value, false);
+    return this.first(firstPage, pages, -1, value, false);
   }
 
   /** First page of a range whose number is `value`, or -1. */
   firstEqual(firstPage: number, pages: number, value: number): number {
     if (pages === 1) return this.get(firstPage) === value ? firstPage : -1;
-    return this.#first(firstPage, pages, value, true);
+    return this.first(firstPage, pages, -1, value, true);
   }
 
   /** First page of a range whose number is not 0, or -1. */
@@ -84,26 +135,25 @@ export class PageCounts {
     return this.firstOther(firstPage, pages, 0);
   }
 
-  #first(firstPage: number, pages: number, value: number, equal: boolean): number {
+  /** First page of a range for which "those bits that are in `mask` are `value`" is `equal`, or -1. */
+  first(firstPage: number, pages: number, mask: number, value: number, equal: boolean): number {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#find(index);
       const chunk = place < 0 ? 0 : this.#chunk[place]!;
       if (chunk === 0) {
-        if (((place < 0 ? 0 : this.#value[place]!) === value) === equal) return page;
+        if (((place < 0 ? 0 : this.#value[place]! & mask) === value) === equal) return page;
       } else {
-        const counts = this.#countsFrom((chunk << SHIFT) | (page & LOW), stop - page);
-        for (let i = 0; i < counts.length; i++) if ((counts[i] === value) === equal) return page + i;
+        const counts = this.#counts;
+        const first = (chunk << SHIFT) | (page & LOW);
+        for (let i = 0, n = stop - page; i < n; i++)
+          if (((counts[first + i]! & mask) === value) === equal) return page + i;
       }
       page = stop;
     }
     return -1;
-  }
-
-  #countsFrom(at: number, n: number): Int32Array {
-    return this.#counts.subarray(at, at + n);
   }
 
   /** Place of a region; -1 when it was never touched. */

@@ -40,6 +40,21 @@ export class PendingInvalidations {
     }
   }
 
+  /** Whether this is the only range, and nothing of it was missed. */
+  isOnly(firstPage: number, pages: number): boolean {
+    return (
+      this.#count === 1 &&
+      this.#first[0] === firstPage &&
+      this.#end[0] === firstPage + pages &&
+      this.#missed[0] === 0
+    );
+  }
+
+  /** Everything was invalidated, and nobody needs to be told. */
+  forget(): void {
+    this.#count = 0;
+  }
+
   /** Everything was invalidated. */
   clear(fn: (page: number, pages: number) => void): void {
     const count = this.#count;

@@ -1,3 +1,4 @@
+import type { DmaIovaState } from '@gpusvm/dma-iova';
 import { larger } from './larger.ts';
 
 /** Reservations of IOVA space (dma_iova_try_alloc), as parallel typed arrays. Record 0 means "none". */
@@ -19,6 +20,12 @@ export class Reservations {
   /** Syncs since the last link. */
   syncs: Int32Array = new Int32Array(8);
   task: Int32Array = new Int32Array(8);
+  /** Number of the call that made it. */
+  call: Int32Array = new Int32Array(8);
+  /** Something about it that a plain call does not have: a ragged end, a link that failed, a bounced part. */
+  special: Uint8Array = new Uint8Array(8);
+  /** The object that its owner holds. */
+  readonly state: (DmaIovaState | null)[] = [null];
   next: Int32Array = new Int32Array(8);
   #free = 0;
   #used = 1;
@@ -36,11 +43,13 @@ export class Reservations {
     this.failedPages[id] = 0;
     this.bounced[id] = 0;
     this.syncs[id] = 0;
+    this.special[id] = 0;
     return id;
   }
 
   release(id: number): void {
     this.pages[id] = 0;
+    this.state[id] = null;
     this.next[id] = this.#free;
     this.#free = id;
   }
@@ -63,6 +72,8 @@ export class Reservations {
     this.bounced = larger(this.bounced, new Uint8Array(n));
     this.syncs = larger(this.syncs, new Int32Array(n));
     this.task = larger(this.task, new Int32Array(n));
+    this.call = larger(this.call, new Int32Array(n));
+    this.special = larger(this.special, new Uint8Array(n));
     this.next = larger(this.next, new Int32Array(n));
   }
 }

@@ -277,10 +277,12 @@ export const BROKEN: readonly Broken[] = [
     run(r) {
       const which = Array.from({ length: 512 }, (_, i) => i);
       const { s } = linked(r, 512, which);
-      // The gather forgets its tables before the invalidation looks.
+      // The gather forgets its tables before the invalidation looks, and they are freed all the same.
       patch(r.dev.domain!, 'sync', (sync) => (gather: IotlbGather) => {
+        const tables = gather.freeHead;
         gather.freeHead = 0;
         sync(gather);
+        if (tables !== 0) r.dev.domain!.releaseTables(tables);
       });
       dmaIovaUnlink(r.dev, s, 0, 512 * P, 0, 0);
     },
@@ -388,17 +390,10 @@ export const BROKEN: readonly Broken[] = [
     rules: ['I19'],
     mode: 'swiotlb',
     run(r) {
-      patch(r.dev.swiotlb!, 'map', (map) => (phys, size, dir) => map(phys, size, dir, 0));
+      patch(r.dev.swiotlb!, 'map', (map) => (phys, size, dir) => map(phys, size, dir, 0, 0, 0));
       const point = r.dev.trace.mapPhys;
-      const addr = r.dev.swiotlb!.map(allocated(r, 0) * P, 64, 0, 0);
-      point.emit({
-        device: 'gpu0',
-        dmaAddrBytes: addr,
-        physBytes: P,
-        sizeBytes: 64,
-        dir: 0,
-        attrs: DMA_ATTR_MMIO,
-      });
+      const addr = r.dev.swiotlb!.map(allocated(r, 0) * P, 64, 0, 0, 0, 0);
+      point.emit(r.dev, addr, P, 64, 0, DMA_ATTR_MMIO);
     },
   },
   {

@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { PageCounts } from '../../src/shadow/page-counts.ts';
-import { LINKED, ORPHAN, PRESENT, Slots, STALE, SYNCED } from '../../src/shadow/slots.ts';
+import { Frames } from '../../src/shadow/frames.ts';
+import { LINKED, ORPHAN, PRESENT, STALE, SYNCED } from '../../src/shadow/slot-flags.ts';
+import { ClearedSlots, linkSlots, mapSlots, unmapSlots } from '../../src/shadow/slot-mapping.ts';
+import { changeFlags, changeFlagsWhere, levelFlags, syncSlots } from '../../src/shadow/slot-ranges.ts';
+import { visitSlots } from '../../src/shadow/slot-visit.ts';
+import { Slots } from '../../src/shadow/slots.ts';
 
 interface Slot {
   flags: number;
@@ -11,7 +15,7 @@ interface Slot {
 
 /** Two regions and the edges around them. */
 const PAGES = 1100;
-const step = fc.tuple(fc.nat(6), fc.nat(PAGES - 1), fc.nat(600), fc.nat(255), fc.nat(255));
+const step = fc.tuple(fc.nat(8), fc.nat(PAGES - 1), fc.nat(600), fc.nat(255), fc.nat(255));
 
 it('slots hold what a list of slots holds, whole regions or not', () => {
   fc.assert(
@@ -22,7 +26,8 @@ it('slots hold what a list of slots holds, whole regions or not', () => {
         if (ours !== theirs) wrong.push({ ours, theirs });
       };
       const slots = new Slots();
-      const leaves = new PageCounts();
+      const frames = new Frames();
+      const cleared = new ClearedSlots();
       const list: Slot[] = Array.from({ length: PAGES }, () => ({ flags: 0, link: 0, pfn: 0 }));
       const counts = new Map<number, number>();
       // Only a map makes slots present: it says to what.
@@ -32,33 +37,46 @@ it('slots hold what a list of slots holds, whole regions or not', () => {
         const n = Math.min(PAGES - first, whole ? 512 : 1 + length);
         const range = list.slice(first, first + n);
         if (kind === 0) {
-          slots.change(base + first, n, x, y & ~x & ~PRESENT);
+          changeFlags(slots, base + first, n, x, y & ~x & ~PRESENT);
           for (const s of range) s.flags = (s.flags & ~x) | (y & ~x & ~PRESENT);
         } else if (kind === 1) {
-          slots.changeWhere(base + first, n, x, y, x & ~y & ~PRESENT);
+          changeFlagsWhere(slots, base + first, n, x, y, x & ~y & ~PRESENT);
           for (const s of range) if ((s.flags & x) !== 0) s.flags = (s.flags & ~y) | (x & ~y & ~PRESENT);
         } else if (kind === 2) {
-          slots.map(base + first, n, 5000 + at);
+          mapSlots(slots, base + first, n, 5000 + at);
           for (const [i, s] of range.entries()) {
             s.flags |= PRESENT;
             s.pfn = 5000 + at + i;
           }
         } else if (kind === 3) {
-          slots.link(base + first, n, y + 1);
+          linkSlots(slots, base + first, n, y + 1, x);
           for (const s of range)
             Object.assign(s, { flags: (s.flags & ~(SYNCED | ORPHAN)) | LINKED, link: y + 1 });
         } else if (kind === 4) {
           const present = range.filter((s) => (s.flags & PRESENT) !== 0);
-          same(slots.unmap(base + first, n, leaves), present.length);
+          unmapSlots(slots, base + first, n, frames, cleared);
+          same(cleared.present, present.length);
           for (const s of present) {
             s.flags = (s.flags & ~(PRESENT | ORPHAN)) | STALE;
             counts.set(s.pfn, (counts.get(s.pfn) ?? 0) - 1);
           }
+          same(
+            cleared.any,
+            range.reduce((f, s) => f | s.flags, 0),
+          );
+          same(
+            cleared.all,
+            range.reduce((f, s) => f & s.flags, 255),
+          );
         } else if (kind === 5) {
-          const s = list[first]!;
-          const before = s.flags;
-          same(slots.mapOne(base + first, 77 + at, STALE), before);
-          if ((before & STALE) === 0) Object.assign(s, { flags: before | PRESENT, pfn: 77 + at });
+          syncSlots(slots, base + first, n);
+          for (const s of range) if ((s.flags & LINKED) !== 0) s.flags |= SYNCED;
+        } else if (kind === 6) {
+          const alike = range.every((s) => s.flags === range[0]!.flags) && range[0]!.flags !== 0;
+          if (!alike) continue;
+          const flags = y & ~(LINKED | PRESENT | STALE);
+          levelFlags(slots, base + first, n, flags);
+          for (const s of range) s.flags = flags;
         } else {
           const any = range.reduce((f, s) => f | s.flags, 0);
           const all = range.reduce((f, s) => f & s.flags, 255);
@@ -68,7 +86,7 @@ it('slots hold what a list of slots holds, whole regions or not', () => {
         }
       }
       let visited = 0;
-      slots.visit(base, PAGES, (page, n, flags, link) => {
+      visitSlots(slots, base, PAGES, (page, n, flags, link) => {
         same(page, base + visited);
         for (let i = visited; i < visited + n; i++) {
           same(flags, list[i]!.flags);
@@ -79,7 +97,7 @@ it('slots hold what a list of slots holds, whole regions or not', () => {
       same(visited, PAGES);
       for (const [i, s] of list.entries())
         if ((s.flags & (PRESENT | STALE)) === PRESENT) same(slots.pfnAt(base + i), s.pfn);
-      for (const [pfn, count] of counts) same(leaves.get(pfn), count);
+      for (const [pfn, count] of counts) same(frames.leaves(pfn), count);
       expect(wrong).toEqual([]);
     }),
     { numRuns: 300 },

@@ -1,26 +1,28 @@
 import type { Findings } from '../../rule.ts';
 import type { DeviceShadow } from '../../shadow/device-shadow.ts';
-import { LINKED, PRESENT, STALE } from '../../shadow/slots.ts';
+import type { MappingView } from '../../shadow/mapping-view.ts';
+import { LINKED, PRESENT, STALE } from '../../shadow/slot-flags.ts';
+import { visitAllSlots } from '../../shadow/slot-visit.ts';
 
 /** A slot that leads to a page frame. */
 export interface FoundSlot {
   readonly device: DeviceShadow;
   readonly page: number;
   readonly flags: number;
-  /** Mapping record; 0 when no live mapping covers the slot. */
-  readonly mapping: number;
+  /** Null when no live mapping covers the slot. */
+  readonly mapping: MappingView | null;
 }
 
 /** The first slot of any device that is present for a range of frames. Linear: for reports. */
 export function deviceMapping(found: Findings, pfn: number, pages: number): FoundSlot | null {
   for (const device of found.devices()) {
     let hit: FoundSlot | null = null;
-    device.slots.visitAll((first, n, flags, link) => {
-      if ((flags & PRESENT) === 0) return;
+    visitAllSlots(device.slots, (first, n, flags) => {
+      if ((flags & PRESENT) === 0 || hit !== null) return;
       for (let page = first; page < first + n && hit === null; page++) {
         const frame = device.slots.pfnAt(page);
         if (frame >= pfn && frame < pfn + pages)
-          hit = { device, page, flags, mapping: (flags & LINKED) === 0 ? 0 : link };
+          hit = { device, page, flags, mapping: (flags & LINKED) === 0 ? null : device.mappingAtPage(page) };
       }
     });
     if (hit !== null) return hit;
@@ -42,7 +44,7 @@ export function staleSlot(found: Findings, pfn: number, pages: number): FoundSlo
         const flags = device.slots.flagsAt(page);
         const frame = device.slots.pfnAt(page);
         if ((flags & STALE) !== 0 && frame >= pfn && frame < pfn + pages)
-          hit = { device, page, flags, mapping: 0 };
+          hit = { device, page, flags, mapping: null };
       }
     });
     if (hit !== null) return hit;

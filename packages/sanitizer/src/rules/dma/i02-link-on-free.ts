@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
 
 /**
  * I2. generic_pt answers a link over an occupied slot with -EADDRINUSE (`__map_range_leaf`), Arm with -EEXIST and a

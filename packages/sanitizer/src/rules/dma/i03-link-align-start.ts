@@ -12,16 +12,12 @@ export const LINK_ALIGN_START: DmaRule = {
   checks: {
     link(op, found) {
       if (op.reservation === 0) return;
-      const start = op.addrBytes + op.offsetBytes;
-      if (
-        op.offsetBytes === 0
-          ? (op.physBytes & 4095) === (start & 4095)
-          : ((op.physBytes | start) & 4095) === 0
-      )
-        return;
+      const start = op.device.offsetOf(op.addrBytes + op.offsetBytes);
+      const phys = op.device.offsetOf(op.physBytes);
+      if (op.offsetBytes === 0 ? phys === start : phys === 0 && start === 0) return;
       const what =
         op.offsetBytes === 0
-          ? `first link starts ${op.physBytes & 4095} bytes into a page, the reservation ${start & 4095}`
+          ? `first link starts ${phys} bytes into a page, the reservation ${start}`
           : `link at offset 0x${op.offsetBytes.toString(16)} does not start on a page (phys 0x${op.physBytes.toString(16)})`;
       found.report(LINK_ALIGN_START, op, what);
     },

@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
 
 /**
  * I4. The size of every link but the one with the highest offset is a multiple of the page size
@@ -22,7 +22,7 @@ export const LINK_ALIGN_SIZE: DmaRule = {
         });
         return;
       }
-      if (((op.addrBytes + op.offsetBytes + op.sizeBytes) & 4095) === 0) return;
+      if (op.device.offsetOf(op.addrBytes + op.offsetBytes + op.sizeBytes) === 0) return;
       const end = op.firstPage + op.pages;
       const rest = firstPage[id]! + pages[id]! - end;
       if (rest <= 0 || (op.device.slots.anyFlags(end, rest) & LINKED) === 0) return;

@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED, SYNCED } from '../../shadow/slots.ts';
+import { LINKED, SYNCED } from '../../shadow/slot-flags.ts';
 import { inFailedLink } from './i26-map-err-checked.ts';
 
 /**
@@ -17,7 +17,7 @@ export const SYNC_BEFORE_USE: DmaRule = {
       if ((flags & (LINKED | SYNCED)) !== LINKED || op.reservation === 0) return;
       if (op.device.reservations.syncs[op.reservation] !== 0) return;
       found.report(SYNC_BEFORE_USE, op, `${kind(op.write)} of a slot that was never synced since its link`, {
-        survivors: [found.mapping(op.device, op.mapping)],
+        survivors: op.mapping === null ? [] : [found.mapping(op.device, op.mapping)],
       });
     },
     fault(op, found) {

@@ -1,6 +1,6 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule } from '../../rule.ts';
-import { LINKED, ORPHAN, PRESENT } from '../../shadow/slots.ts';
+import { LINKED, ORPHAN, PRESENT } from '../../shadow/slot-flags.ts';
 import { cutLink } from './cut-link.ts';
 import { leafCut } from './i07-unlink-no-split.ts';
 
@@ -21,7 +21,7 @@ export const UNLINK_EXACT: DmaRule = {
         return;
       }
       if (op.firstHole >= 0) {
-        if (op.foreignPages === 0 && found.api() === 'dmaIovaDestroyHoles') return;
+        if (op.foreignPages === 0 && op.api === 'dma_iova_with_holes_destroy') return;
         const end = op.firstPage + op.pages;
         const missing = op.pages - op.linkedPages - op.foreignPages;
         const foreign = op.foreignPages === 0 ? '' : `, ${op.foreignPages} pages belong to another mapping`;

@@ -1,7 +1,7 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule } from '../../rule.ts';
 import { leafAt, type PageRun } from '../../shadow/leaves.ts';
-import { BOUNCED, LINKED } from '../../shadow/slots.ts';
+import { BOUNCED, LINKED } from '../../shadow/slot-flags.ts';
 import { cutLink } from './cut-link.ts';
 
 /**
@@ -31,10 +31,11 @@ export const UNLINK_NO_SPLIT: DmaRule = {
 /** The leaf that a page boundary would divide, or null. */
 export function leafCut(op: DmaOp, page: number): PageRun | null {
   if (!cutLink(op, page)) return null;
-  const { slots, mappings, leafOrders } = op.device;
+  const { slots, leafOrders } = op.device;
   if ((slots.flagsAt(page) & BOUNCED) !== 0) return null;
-  const id = slots.linkAt(page);
-  const pfn = Math.floor(mappings.physBytes(id) / 4096);
-  const leaf = leafAt(mappings.firstPage(id), pfn, mappings.pages(id), leafOrders, page);
+  const link = op.device.mappingAtPage(page);
+  if (link === null) return null;
+  const pfn = op.device.pageAt(link.physBytes);
+  const leaf = leafAt(link.firstPage, pfn, link.pages, leafOrders, page);
   return leaf.firstPage < page ? leaf : null;
 }

@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
 
 /**
  * I8. `dma_iova_destroy(mapped_len)` expects that exactly [0, mapped_len) is linked (its documentation). It never
@@ -11,7 +11,7 @@ export const DESTROY_PREFIX: DmaRule = {
   statement: 'at destroy the linked slots are exactly the first mapped_len bytes',
   checks: {
     unlink(op, found) {
-      if (op.reservation === 0 || op.firstHole < 0 || found.api() !== 'dmaIovaDestroy') return;
+      if (op.reservation === 0 || op.firstHole < 0 || op.api !== 'dma_iova_destroy') return;
       found.report(
         DESTROY_PREFIX,
         op,
@@ -24,7 +24,7 @@ export const DESTROY_PREFIX: DmaRule = {
     free(op, found) {
       const { reservations } = op.device;
       const id = op.reservation;
-      if (id === 0 || reservations.linked[id]! <= 0 || found.api() !== 'dmaIovaDestroy') return;
+      if (id === 0 || reservations.linked[id]! <= 0 || op.api !== 'dma_iova_destroy') return;
       const first = reservations.firstPage[id]!;
       const pages = reservations.pages[id]!;
       found.report(DESTROY_PREFIX, op, `a destroy leaves ${reservations.linked[id]} linked pages behind`, {

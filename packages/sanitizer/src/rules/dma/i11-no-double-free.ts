@@ -25,7 +25,7 @@ function check(op: DmaOp, found: Findings, what: string): void {
   const id = op.reservation;
   if (id === 0) {
     found.report(NO_DOUBLE_FREE, op, `${what} on a state that is not a live reservation`);
-  } else if (reservations.addrBytes[id] !== op.addrBytes) {
+  } else if (reservations.addrBytes[id] !== op.addrBytes || reservations.state[id] !== op.state) {
     found.report(NO_DOUBLE_FREE, op, `${what} on a state whose address now belongs to another reservation`);
   }
 }

@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { PRESENT } from '../../shadow/slots.ts';
+import { PRESENT } from '../../shadow/slot-flags.ts';
 
 /**
  * I12. A leaf that an owner left behind meets the next one: the device keeps access to memory that was given away,

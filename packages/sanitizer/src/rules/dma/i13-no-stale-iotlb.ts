@@ -1,7 +1,9 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 import type { DeviceShadow } from '../../shadow/device-shadow.ts';
-import { LINKED, PRESENT, STALE } from '../../shadow/slots.ts';
+import { isPeer } from './peer.ts';
+import { LINKED, PRESENT, STALE } from '../../shadow/slot-flags.ts';
+import { changeFlags } from '../../shadow/slot-ranges.ts';
 
 /**
  * I13. Between the clearing of an entry and its invalidation a device can still use the cached translation. In a
@@ -31,11 +33,13 @@ export const NO_STALE_IOTLB: DmaRule = {
     },
     access(op, found) {
       const { device } = op;
-      if (!device.translated || !device.sawMap || !device.complete) return;
+      if (!device.translated || !device.sawMap || !device.complete || op.byBus) return;
       const flags = device.slots.flagsAt(op.firstPage);
       const current = (flags & PRESENT) !== 0;
       if (current && device.slots.pfnAt(op.firstPage) === op.pfn) return;
       if (!current && (flags & LINKED) !== 0) return;
+      // Peers are reached through the switch without any translation; rule I16.
+      if ((flags & (PRESENT | STALE)) === 0 && isPeer(device, op.pfn)) return;
       if (device.lazy && !current && (flags & STALE) !== 0 && !device.pending.isMissed(op.firstPage)) {
         device.lazyWindow++;
         return;
@@ -63,7 +67,7 @@ function reuse(op: DmaOp, found: Findings): void {
     },
   );
   // Said once; the invalidation itself is still waited for.
-  op.device.slots.change(op.firstPage, op.pages, STALE, 0);
+  changeFlags(op.device.slots, op.firstPage, op.pages, STALE, 0);
 }
 
 /** A destroy of generation 1 leaves the invalidation of a lazy domain to the flush queue. */

@@ -12,7 +12,7 @@ export const PAGE_REF: DmaRule = {
   statement: 'no leaf maps a page that is freed, and no page loses more leaves than it had',
   checks: {
     pageFree(op, found) {
-      const pfn = found.frames.leaves.firstNonZero(op.firstPage, op.pages);
+      const pfn = found.frames.firstMapped(op.firstPage, op.pages);
       if (pfn < 0) return;
       const at = deviceMapping(found, pfn, 1);
       if (at === null) return;

@@ -2,7 +2,9 @@ import { DMA_ATTR_MMIO } from '@gpusvm/dma-iova';
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 import { FRAME_FREE } from '../../shadow/frames.ts';
-import { LINKED, ORPHAN } from '../../shadow/slots.ts';
+import { directRights } from './direct-rights.ts';
+import { isPeer } from './peer.ts';
+import { LINKED, ORPHAN, PRESENT, STALE } from '../../shadow/slot-flags.ts';
 
 /**
  * I16. What a device can reach was passed to it by its owner. RFC v3 05/11 linked many pages from one dummy page on,
@@ -19,15 +21,25 @@ export const EXPOSURE: DmaRule = {
   checks: {
     link: (op, found) => passed(op, found),
     map: (op, found) => passed(op, found),
+    mapSegment: (op, found) => passed(op, found),
     access(op, found) {
       const { device } = op;
-      if (!device.complete) return;
-      if (found.frames.state.get(op.pfn) === FRAME_FREE) {
+      if (!device.complete || op.byBus) return;
+      if (found.frames.state(op.pfn) === FRAME_FREE) {
         found.report(EXPOSURE, op, `a device reaches frame ${op.pfn}, which is free`);
       } else if (device.translated) {
-        if ((device.slots.flagsAt(op.firstPage) & (ORPHAN | LINKED)) !== ORPHAN) return;
+        const flags = device.slots.flagsAt(op.firstPage);
+        if ((flags & (PRESENT | STALE)) === 0 && isPeer(device, op.pfn)) {
+          found.report(
+            EXPOSURE,
+            op,
+            `a device reaches frame ${op.pfn} of a peer, which is not mapped for it`,
+          );
+          return;
+        }
+        if ((flags & (ORPHAN | LINKED)) !== ORPHAN) return;
         found.report(EXPOSURE, op, `a device reaches frame ${op.pfn} through a leaf whose mapping has ended`);
-      } else if (device.rights.get(op.firstPage) === 0) {
+      } else if (directRights(device, op.firstPage) === 0) {
         found.report(EXPOSURE, op, `a device reaches frame ${op.pfn}, which is not mapped for it`);
       }
     },
@@ -35,17 +47,45 @@ export const EXPOSURE: DmaRule = {
 };
 
 function passed(op: DmaOp, found: Findings): void {
-  if (op.err !== 0 || op.pages <= 0 || (op.attrs & DMA_ATTR_MMIO) !== 0) return;
-  const first = Math.floor(op.physBytes / 4096);
-  const { state, buffer } = found.frames;
-  const free = state.firstEqual(first, op.pages, FRAME_FREE);
+  if (op.err !== 0 || op.pages <= 0) return;
+  mapped(op, found);
+  if ((op.attrs & DMA_ATTR_MMIO) !== 0) return;
+  const first = op.device.pageAt(op.physBytes);
+  const pages = op.device.framesOf(op.physBytes, op.sizeBytes);
+  const { buffer } = found.frames;
+  const free = found.frames.firstFree(first, pages);
   if (free >= 0) {
     found.report(EXPOSURE, op, `${describe(op, free - first)} is frame ${free}, which is free`);
     return;
   }
-  const foreign = buffer.firstOther(first, op.pages, buffer.get(first));
+  const foreign = buffer.firstOther(first, pages, buffer.get(first));
   if (foreign >= 0)
     found.report(EXPOSURE, op, `${describe(op, foreign - first)} is frame ${foreign} of another buffer`);
+}
+
+/** The page table leads where the call said, and nowhere else. Slots that bounce lead to the pool. */
+function mapped(op: DmaOp, found: Findings): void {
+  const { device, firstPage, pages } = op;
+  if (!device.translated || op.bounced) return;
+  const end = firstPage + pages;
+  const pfn = device.pageAt(op.physBytes);
+  for (let page = firstPage; page < end; page++) {
+    const to = device.slots.pfnAt(page);
+    if ((device.slots.flagsAt(page) & PRESENT) === 0 || to === pfn + page - firstPage) continue;
+    const expected = pfn + page - firstPage;
+    found.report(EXPOSURE, op, `the page table leads to frame ${to}, the call passed frame ${expected}`, {
+      firstPage: page,
+      pages: 1,
+    });
+    return;
+  }
+  const { changes } = device;
+  if (changes.count !== 1 || changes.endPage <= firstPage || changes.firstPage >= end) return;
+  if (changes.firstPage >= firstPage && changes.endPage <= end) return;
+  found.report(EXPOSURE, op, `${changes.pages} pages were mapped by a call for ${pages}`, {
+    firstPage: changes.firstPage,
+    pages: changes.pages,
+  });
 }
 
 function describe(op: DmaOp, page: number): string {

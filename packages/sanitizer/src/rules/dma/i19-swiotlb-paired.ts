@@ -1,4 +1,4 @@
-import { DMA_ATTR_MMIO, DMA_ATTR_REQUIRE_COHERENT } from '@gpusvm/dma-iova';
+import { DMA_ATTR_MMIO, DMA_ATTR_REQUIRE_COHERENT, DMA_ATTR_SKIP_CPU_SYNC } from '@gpusvm/dma-iova';
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 
@@ -6,20 +6,28 @@ import type { DmaRule, Findings } from '../../rule.ts';
 const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
 
 /**
- * I19. Each bounce slot is given back exactly once; memory that must not be copied is never bounced (057e5e07420c:
- * forced bouncing of MMIO), nor linked into a state that bounces (WARNs of `dma_iova_link`). The slow pass of an
- * unlink gives up at a hole, and the slots behind it leak.
+ * I19. Each bounce slot is given back exactly once, with a copy where the device may have written; memory that must
+ * not be copied is never bounced (057e5e07420c: forced bouncing of MMIO), nor linked into a state that bounces (WARNs
+ * of `dma_iova_link`). The slow pass of an unlink gives up at a hole, and the slots behind it leak.
  */
 export const SWIOTLB_PAIRED: DmaRule = {
   id: 'I19',
   name: 'SWIOTLB_PAIRED',
-  statement: 'each bounce slot is freed once, and nothing that must not be copied is bounced',
+  statement: 'each bounce slot is freed once and copied back, and nothing that must not be copied is bounced',
   checks: {
     map(op, found) {
       if (op.bounced && (op.attrs & RAW) !== 0)
         found.report(SWIOTLB_PAIRED, op, 'memory that must not be copied is bounced');
+      if (op.err === 0 && !op.bounced && !op.device.translated && op.addrBytes !== op.physBytes)
+        found.report(
+          SWIOTLB_PAIRED,
+          op,
+          'an address that is neither that of the memory nor that of a fresh slot',
+        );
+      failed(op, found);
     },
     link(op, found) {
+      failed(op, found);
       if ((op.attrs & RAW) === 0) return;
       if (op.bounced) {
         found.report(SWIOTLB_PAIRED, op, 'memory that must not be copied is bounced');
@@ -27,27 +35,39 @@ export const SWIOTLB_PAIRED: DmaRule = {
         found.report(SWIOTLB_PAIRED, op, 'memory that must not be copied is linked behind a bounced range');
       }
     },
-    unlink: (op, found) => balance(op, found, op.bouncedPages),
+    unlink(op, found) {
+      const { returned, uncopied } = op.device.bounces;
+      if (returned !== op.bounces) {
+        const what = `${op.bounces} bounce slots are unlinked and ${returned} are given back`;
+        found.report(SWIOTLB_PAIRED, op, what);
+      }
+      if (uncopied > 0 && (op.attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) notCopied(op, found);
+    },
+    unbounce(op, found) {
+      if ((op.attrs & DMA_ATTR_SKIP_CPU_SYNC) === 0) notCopied(op, found);
+    },
+    owed(op, found) {
+      found.report(
+        SWIOTLB_PAIRED,
+        op,
+        `${op.device.bounces.owed} bounce slots were not given back by their unmap`,
+      );
+    },
     release(op, found) {
-      balance(op, found, 0);
-      const { liveBounces } = op.device;
-      if (liveBounces > 0)
-        found.report(SWIOTLB_PAIRED, op, `${liveBounces} bounce slots were never given back`);
+      const { live } = op.device.bounces;
+      if (live > 0) found.report(SWIOTLB_PAIRED, op, `${live} bounce slots were never given back`);
     },
   },
 };
 
-/** Compare the ledger with the pool, where the pool is known. */
-function balance(op: DmaOp, found: Findings, freedNow: number): void {
-  const { device } = op;
-  const pool = device.device?.swiotlb;
-  if (pool === undefined || pool === null || !device.complete) return;
-  const expected = device.liveBounces - freedNow;
-  const lost = pool.live - expected;
-  if (lost === 0) return;
-  const what =
-    lost > 0 ? `${lost} bounce slots were not given back` : `${-lost} bounce slots were given back too early`;
-  found.report(SWIOTLB_PAIRED, op, what);
-  // Said once.
-  device.liveBounces = pool.live + freedNow;
+/** A call that fails gives back what it took. */
+function failed(op: DmaOp, found: Findings): void {
+  const { taken, returned } = op.device.bounces;
+  const kept = taken - returned;
+  if (op.err === 0 || kept <= 0) return;
+  found.report(SWIOTLB_PAIRED, op, `a call that failed keeps ${kept} bounce slots`);
+}
+
+function notCopied(op: DmaOp, found: Findings): void {
+  found.report(SWIOTLB_PAIRED, op, 'a bounce slot is given back without copying what the device wrote');
 }

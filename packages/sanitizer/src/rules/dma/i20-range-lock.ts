@@ -1,4 +1,7 @@
 import type { DmaRule } from '../../rule.ts';
+import type { MappingView } from '../../shadow/mapping-view.ts';
+import { LINKED, SYNCED } from '../../shadow/slot-flags.ts';
+import { visitSlots } from '../../shadow/slot-visit.ts';
 
 /**
  * I20. The caller owns the range while it maps it (generic_pt asks for a range lock), and updates of the bounce bit
@@ -12,12 +15,28 @@ export const RANGE_LOCK: DmaRule = {
   statement: 'no two tasks map and unmap overlapping slots, or bounce into one state, at the same time',
   checks: {
     unlink(op, found) {
-      const id = op.unsyncedOfOther;
-      if (id === 0) return;
-      const task = op.device.mappings.task(id);
+      const other = op.unsyncedOfOther;
+      if (other === null) return;
+      const { task } = other;
       if (!runs(found.machine.scheduler.tasks(), task)) return;
       found.report(RANGE_LOCK, op, `slots are unlinked while task ${found.taskName(task)} maps them`, {
-        survivors: [found.mapping(op.device, id)],
+        survivors: [found.mapping(op.device, other)],
+      });
+    },
+    free(op, found) {
+      const { device } = op;
+      if (op.reservation === 0 || device.reservations.linked[op.reservation]! <= 0) return;
+      const current = found.machine.scheduler.current?.id ?? 0;
+      const tasks = found.machine.scheduler.tasks();
+      let other: MappingView | null = null;
+      visitSlots(device.slots, op.firstPage, op.pages, (page, _pages, flags, link) => {
+        if (other !== null || (flags & (LINKED | SYNCED)) !== LINKED) return;
+        const mapping = device.mapping(link, page);
+        if (mapping.task !== current && runs(tasks, mapping.task)) other = mapping;
+      });
+      if (other === null) return;
+      found.report(RANGE_LOCK, op, 'a reservation is freed while another task maps into it', {
+        survivors: [found.mapping(device, other)],
       });
     },
     link(op, found) {
@@ -32,7 +51,7 @@ export const RANGE_LOCK: DmaRule = {
       });
       if (other === 0 || !runs(found.machine.scheduler.tasks(), mappings.task(other))) return;
       found.report(RANGE_LOCK, op, 'two tasks bounce into one state at the same time', {
-        survivors: [found.mapping(op.device, other)],
+        survivors: [found.mapping(op.device, op.device.record(other))],
       });
     },
   },

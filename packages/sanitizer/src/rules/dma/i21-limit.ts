@@ -12,10 +12,12 @@ export const LIMIT: DmaRule = {
   checks: {
     alloc: (op, found) => check(op, found),
     map: (op, found) => check(op, found),
+    mapList: (op, found) => check(op, found),
   },
 };
 
 function check(op: DmaOp, found: Findings): void {
+  if (op.err !== 0) return;
   const last = op.firstPage + op.pages - 1;
   if (op.firstPage < 1) {
     found.report(LIMIT, op, 'page 0 is handed out');

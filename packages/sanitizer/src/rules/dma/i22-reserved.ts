@@ -9,8 +9,9 @@ export const RESERVED_RANGES: DmaRule = {
   checks: {
     alloc: (op, found) => check(op, found),
     map(op, found) {
-      if (op.device.translated) check(op, found);
+      if (op.device.translated && op.err === 0) check(op, found);
     },
+    mapList: (op, found) => check(op, found),
   },
 };
 

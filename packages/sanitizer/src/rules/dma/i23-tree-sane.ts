@@ -1,6 +1,6 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
-import { RESERVED } from '../../shadow/slots.ts';
+import { RESERVED } from '../../shadow/slot-flags.ts';
 
 /**
  * I23. Allocations are disjoint (CVE-2025-38688: an aligned request near the top of the space overflowed), and the
@@ -14,8 +14,9 @@ export const TREE_SANE: DmaRule = {
   checks: {
     alloc: (op, found) => overlap(op, found),
     map(op, found) {
-      if (op.device.translated) overlap(op, found);
+      if (op.device.translated && op.err === 0) overlap(op, found);
     },
+    mapSegment: (op, found) => overlap(op, found),
     release: (op, found) => compare(op, found),
   },
 };

@@ -1,5 +1,6 @@
-import type { DmaRule } from '../../rule.ts';
-import { LINKED } from '../../shadow/slots.ts';
+import type { DmaRule, Findings } from '../../rule.ts';
+import { LINKED } from '../../shadow/slot-flags.ts';
+import type { DmaOp } from '../../op.ts';
 import { deviceMapping, staleSlot } from './device-mapping.ts';
 
 /**
@@ -12,31 +13,31 @@ export const UNLINKED_BEFORE_PAGE_FREE: DmaRule = {
   statement: 'a page is freed only after every mapping of it was undone and invalidated',
   checks: {
     pageFree(op, found) {
-      const { leaves, others } = found.frames;
+      const { others } = found.frames;
       const end = op.firstPage + op.pages;
-      const direct = others.firstNonZero(op.firstPage, op.pages);
-      if (direct >= 0) {
+      if (others.firstNonZero(op.firstPage, op.pages) >= 0 || mappedDirectly(op, found)) {
         for (const device of found.devices()) {
-          const { mappings } = device;
-          mappings.forEach((id) => {
-            const first = Math.floor(mappings.physBytes(id) / 4096);
-            if (first >= end || first + mappings.pages(id) <= op.firstPage) return;
+          device.forEachMapping((mapping) => {
+            const first = device.pageAt(mapping.physBytes);
+            const behind = first + device.framesOf(mapping.physBytes, mapping.sizeBytes);
+            if (first >= end || behind <= op.firstPage) return;
             op.device = device;
-            found.report(UNLINKED_BEFORE_PAGE_FREE, op, `page frame ${direct} is freed while it is mapped`, {
-              firstPage: mappings.firstPage(id),
-              pages: mappings.pages(id),
-              survivors: [found.mapping(device, id)],
+            const pfn = Math.max(first, op.firstPage);
+            found.report(UNLINKED_BEFORE_PAGE_FREE, op, `page frame ${pfn} is freed while it is mapped`, {
+              firstPage: mapping.firstPage,
+              pages: mapping.pages,
+              survivors: [found.mapping(device, mapping)],
             });
           });
         }
         return;
       }
-      const pfn = leaves.firstNonZero(op.firstPage, op.pages);
+      const pfn = found.frames.firstMapped(op.firstPage, op.pages);
       const slot = pfn >= 0 ? deviceMapping(found, pfn, 1) : null;
-      if (slot !== null && (slot.flags & LINKED) !== 0) {
+      if (slot !== null && slot.mapping !== null) {
         op.device = slot.device;
         found.report(UNLINKED_BEFORE_PAGE_FREE, op, `page frame ${pfn} is freed while it is linked`, {
-          reservation: slot.device.mappings.reservation(slot.mapping),
+          reservation: slot.mapping.reservation,
           firstPage: slot.page,
           pages: 1,
           survivors: [found.mapping(slot.device, slot.mapping)],
@@ -59,3 +60,10 @@ export const UNLINKED_BEFORE_PAGE_FREE: DmaRule = {
     },
   },
 };
+
+/** A device that is not translated has a page of the range mapped: its addresses are page frames. */
+function mappedDirectly(op: DmaOp, found: Findings): boolean {
+  for (const device of found.devices())
+    if (!device.translated && (device.slots.anyFlags(op.firstPage, op.pages) & LINKED) !== 0) return true;
+  return false;
+}

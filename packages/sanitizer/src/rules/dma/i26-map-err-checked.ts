@@ -1,7 +1,11 @@
 import { DMA_MAPPING_ERROR } from '@gpusvm/dma-iova';
-import type { DmaRule } from '../../rule.ts';
+import type { DmaOp } from '../../op.ts';
+import type { DmaRule, Findings } from '../../rule.ts';
 import type { DeviceShadow } from '../../shadow/device-shadow.ts';
-import { LINKED, PRESENT } from '../../shadow/slots.ts';
+import { LINKED, ORPHAN, PRESENT } from '../../shadow/slot-flags.ts';
+
+/** Most pages that a page table is asked about after a failure. */
+const MOST_ASKED = 1 << 16;
 
 /**
  * I26. The results of try_alloc, link and map are used. Not using them shows in what follows: a link into a state
@@ -19,25 +23,26 @@ export const MAP_ERR_CHECKED: DmaRule = {
         found.report(MAP_ERR_CHECKED, op, 'a link into a state that dma_iova_try_alloc did not fill');
         return;
       }
-      const { device } = op;
-      if (op.err !== 0 || op.pages <= 0 || op.reservation === 0) return;
-      if ((device.slots.allFlags(op.firstPage, op.pages) & PRESENT) !== 0) return;
-      // A page table that reports nothing is asked.
-      const domain = device.device?.domain;
-      if (domain === undefined || domain === null) return;
-      for (let page = op.firstPage; page < op.firstPage + op.pages; page++) {
-        if (domain.translate(page) >= 0) continue;
-        found.report(MAP_ERR_CHECKED, op, 'a link returned success and mapped nothing: an error was lost');
-        return;
+      if (op.pages <= 0 || op.reservation === 0) return;
+      if (op.err === 0) complete(op, found);
+      else leftBehind(op, found);
+    },
+    map(op, found) {
+      if (op.err === 0 && op.device.translated) complete(op, found);
+      if (op.err !== 0 && op.device.changes.count > 0) {
+        op.firstPage = op.device.changes.firstPage;
+        op.pages = op.device.changes.endPage - op.firstPage;
+        leftBehind(op, found);
       }
     },
+    mapSegment: (op, found) => complete(op, found),
     unlink(op, found) {
       const { failedPage, failedPages } = op.device.reservations;
       const id = op.reservation;
       if (id === 0 || failedPages[id] === 0 || op.firstHole < 0) return;
       const first = failedPage[id]!;
       if (first < op.firstPage || first >= op.firstPage + op.pages) return;
-      if ((op.device.slots.flagsAt(first) & LINKED) !== 0 || found.api() === 'dmaIovaDestroyHoles') return;
+      if ((op.device.slots.flagsAt(first) & LINKED) !== 0 || op.api === 'dma_iova_with_holes_destroy') return;
       found.report(MAP_ERR_CHECKED, op, 'an unlink covers a range whose link had failed', {
         firstPage: first,
         pages: failedPages[id]!,
@@ -57,6 +62,42 @@ export const MAP_ERR_CHECKED: DmaRule = {
     },
   },
 };
+
+/** A call that succeeded has mapped all that it was asked to. */
+function complete(op: DmaOp, found: Findings): void {
+  const { device } = op;
+  if (op.pages <= 0 || (device.slots.allFlags(op.firstPage, op.pages) & PRESENT) !== 0) return;
+  const domain = device.device?.domain;
+  if (domain === undefined || domain === null) return;
+  for (let page = op.firstPage; page < op.firstPage + op.pages; page++) {
+    // A page table that reports nothing is asked.
+    if ((device.slots.flagsAt(page) & PRESENT) !== 0 || domain.translate(page) >= 0) continue;
+    const at = page - op.firstPage;
+    found.report(
+      MAP_ERR_CHECKED,
+      op,
+      `a call returned success and did not map page ${at}: an error was lost`,
+    );
+    return;
+  }
+}
+
+/** A call that failed has undone what it had mapped. */
+function leftBehind(op: DmaOp, found: Findings): void {
+  const { device } = op;
+  const domain = device.device?.domain;
+  if (domain === undefined || domain === null || !device.complete) return;
+  const end = op.firstPage + Math.min(op.pages, MOST_ASKED);
+  for (let page = op.firstPage; page < end; page++) {
+    // What is linked was there before, and so was a leaf that leaked.
+    if ((device.slots.flagsAt(page) & (LINKED | ORPHAN)) !== 0 || domain.translate(page) < 0) continue;
+    found.report(MAP_ERR_CHECKED, op, 'a call failed and left entries in the page table', {
+      firstPage: page,
+      pages: 1,
+    });
+    return;
+  }
+}
 
 /** Whether a page lies in the range of the last link of a reservation that failed. */
 export function inFailedLink(device: DeviceShadow, reservation: number, page: number): boolean {

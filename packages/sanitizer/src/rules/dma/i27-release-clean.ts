@@ -1,3 +1,4 @@
+import { dmaCounters } from '@gpusvm/dma-iova';
 import type { DmaRule } from '../../rule.ts';
 
 /**
@@ -11,7 +12,7 @@ export const RELEASE_CLEAN: DmaRule = {
   checks: {
     release(op, found) {
       const { device } = op;
-      const { reservations, mappings } = device;
+      const { reservations } = device;
       reservations.forEach((reservation) => {
         const linked = reservations.linked[reservation]!;
         found.report(RELEASE_CLEAN, op, `a reservation was never freed, ${linked} of its pages are linked`, {
@@ -20,14 +21,37 @@ export const RELEASE_CLEAN: DmaRule = {
           pages: reservations.pages[reservation]!,
         });
       });
-      mappings.forEach((id) => {
-        if (mappings.reservation(id) !== 0) return;
-        found.report(RELEASE_CLEAN, op, 'a mapping was never undone', {
-          firstPage: mappings.firstPage(id),
-          pages: mappings.pages(id),
-          survivors: [found.mapping(device, id)],
-        });
+      device.forEachMapping((mapping) => {
+        if (mapping.kind !== 'page') return;
+        const { firstPage, pages } = mapping;
+        const survivors = [found.mapping(device, mapping)];
+        found.report(RELEASE_CLEAN, op, 'a mapping was never undone', { firstPage, pages, survivors });
       });
+      for (const buffer of device.coherent.keys()) {
+        found.report(RELEASE_CLEAN, op, `${buffer.sizeBytes} bytes of coherent memory were never freed`, {
+          firstPage: Math.floor(buffer.dmaAddrBytes / 4096),
+          pages: buffer.pages,
+        });
+      }
+      for (const list of device.lists.values()) {
+        const { firstPage, pages, segments } = list;
+        const survivors = [found.list(device, list)];
+        const what = `a scatter list of ${segments} segments was never unmapped`;
+        found.report(RELEASE_CLEAN, op, what, { firstPage, pages, survivors });
+      }
+    },
+    end(op, found) {
+      if (found.strangers) return;
+      const counters = dmaCounters(found.machine);
+      let held = found.leakedRanges;
+      for (const device of found.watched) held += device.flushQueue?.size ?? 0;
+      const lost = counters.get('iovaAlloc') - counters.get('iovaFree') - held;
+      if (lost > 0)
+        found.report(
+          RELEASE_CLEAN,
+          op,
+          `${lost} ranges of IOVA space were never given back by those who undid a mapping`,
+        );
     },
   },
 };

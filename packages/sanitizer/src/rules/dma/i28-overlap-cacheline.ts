@@ -1,5 +1,6 @@
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
+import type { MappingView } from '../../shadow/mapping-view.ts';
 
 const CACHE_LINE = 64;
 
@@ -15,25 +16,26 @@ export const OVERLAP_CACHELINE: DmaRule = {
   checks: {
     link: (op, found) => check(op, found),
     map: (op, found) => check(op, found),
+    mapSegment: (op, found) => check(op, found),
   },
 };
 
 function check(op: DmaOp, found: Findings): void {
   if (op.err !== 0 || op.pages <= 0 || !op.device.maintains(op.dir, op.attrs, op.bounced)) return;
-  const frame = Math.floor(op.physBytes / 4096);
-  if (found.frames.writers.firstNonZero(frame, op.pages) < 0) return;
+  const frame = op.device.pageAt(op.physBytes);
+  if (found.frames.writers.firstNonZero(frame, op.device.framesOf(op.physBytes, op.sizeBytes)) < 0) return;
   const start = floorLine(op.physBytes);
   const end = floorLine(op.physBytes + op.sizeBytes - 1) + CACHE_LINE;
   for (const device of found.devices()) {
-    const { mappings } = device;
-    let other = 0;
-    mappings.forEach((id) => {
-      if (!device.maintains(mappings.dir(id), mappings.attrs(id), mappings.bounced(id))) return;
-      const from = floorLine(mappings.physBytes(id));
-      const to = floorLine(mappings.physBytes(id) + mappings.sizeBytes(id) - 1) + CACHE_LINE;
-      if (from < end && start < to) other = id;
+    const others: MappingView[] = [];
+    device.forEachMapping((mapping) => {
+      if (!device.maintains(mapping.dir, mapping.attrs, mapping.bounced)) return;
+      const from = floorLine(mapping.physBytes);
+      const to = floorLine(mapping.physBytes + mapping.sizeBytes - 1) + CACHE_LINE;
+      if (from < end && start < to) others.push(mapping);
     });
-    if (other === 0) continue;
+    const other = others.pop();
+    if (other === undefined) continue;
     found.report(OVERLAP_CACHELINE, op, 'two write mappings share a cache line', {
       survivors: [found.mapping(device, other)],
     });

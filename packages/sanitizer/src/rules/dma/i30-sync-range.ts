@@ -1,5 +1,5 @@
 import type { DmaRule } from '../../rule.ts';
-import { LINKED, SYNCED } from '../../shadow/slots.ts';
+import { LINKED, SYNCED } from '../../shadow/slot-flags.ts';
 
 /**
  * I30. A sync lies inside its reservation, and what was linked is covered before the device is told (`dma_iova_sync`
@@ -24,7 +24,7 @@ export const SYNC_RANGE: DmaRule = {
       // Never synced at all is rule I5.
       if (op.device.reservations.syncs[op.reservation] === 0) return;
       found.report(SYNC_RANGE, op, 'a device uses a slot that the sync of its reservation did not cover', {
-        survivors: [found.mapping(op.device, op.mapping)],
+        survivors: op.mapping === null ? [] : [found.mapping(op.device, op.mapping)],
       });
     },
   },

@@ -1,0 +1,28 @@
+// Compiles the addon with the system's C compiler: no node-gyp, no Python.
+//   node native/build.mjs
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, renameSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+const SOURCES = ['addon.c', 'calls.c', 'memory.c'];
+const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-fvisibility=hidden'];
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+// The folder and file name are those that node-gyp-build looks for.
+const outDir = here(`../prebuilds/linux-${process.arch}`);
+const outFile = `${outDir}/@gpusvm+native-backend.node`;
+
+if (process.platform !== 'linux') {
+  process.stdout.write(`native addon: not built, because this is ${process.platform}\n`);
+} else {
+  const { include_dir: headers } = createRequire(import.meta.url)('node-api-headers');
+  mkdirSync(outDir, { recursive: true });
+  // Compiled beside and renamed: a process that has the old file loaded keeps it.
+  const temporary = `${outFile}.${process.pid}`;
+  const args = [...FLAGS, `-I${headers}`, ...SOURCES.map(here), '-o', temporary];
+  const result = spawnSync('cc', args, { stdio: 'inherit' });
+  if (result.error) throw new Error('the native addon needs a C compiler named cc', { cause: result.error });
+  if (result.status !== 0) throw new Error(`cc failed with exit code ${result.status}`);
+  renameSync(temporary, outFile);
+}

@@ -1,0 +1,102 @@
+import { EINVAL, ENOENT, EOPNOTSUPP, type Errno } from '@gpusvm/kernel';
+import * as uapi from '../uapi/iommufd.ts';
+import { allocHwpt } from './sim-attach.ts';
+import type { SimContext } from './sim-context.ts';
+import { readDirtyBitmap, setDirtyTracking } from './sim-dirty.ts';
+import { SimFaultQueue } from './sim-fault-queue.ts';
+import type { SimCallEntry, SimFaultObject, SimFields } from './sim-objects.ts';
+
+/* Calls on page tables and devices (drivers/iommu/iommufd/hw_pagetable.c, device.c, eventq.c). */
+
+const HWPT_FLAGS =
+  uapi.IOMMU_HWPT_ALLOC_NEST_PARENT |
+  uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+  uapi.IOMMU_HWPT_FAULT_ID_VALID |
+  uapi.IOMMU_HWPT_ALLOC_PASID;
+
+/** The part of main.c's table that is about page tables. */
+export const SIM_HWPT_CALLS: readonly SimCallEntry[] = [
+  { call: uapi.IOMMU_HWPT_ALLOC, run: hwptAlloc },
+  { call: uapi.IOMMU_GET_HW_INFO, run: hwInfo },
+  { call: uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, run: setDirty },
+  { call: uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, run: getDirty },
+  { call: uapi.IOMMU_FAULT_QUEUE_ALLOC, run: faultQueueAlloc },
+];
+
+/** The fields are numbers or bigints by their type in the table. */
+const num = (value: number | bigint | undefined): number => Number(value);
+const big = (value: number | bigint | undefined): bigint => BigInt(value ?? 0);
+
+function hwptAlloc(ctx: SimContext, f: SimFields): Errno {
+  const flags = num(f['flags']);
+  if (f['__reserved'] !== 0) return -EOPNOTSUPP;
+  if ((f['data_type'] === 0) !== (f['data_len'] === 0)) return -EINVAL;
+  if (ctx.objects.find(num(f['dev_id']), 'device') === null) return -ENOENT;
+  const target = ctx.objects.get(num(f['pt_id']));
+  if (target === null) return -EINVAL;
+  // Nested page tables need data of a hardware format, which no simulated driver takes.
+  if (target.kind === 'hwpt') return -EOPNOTSUPP;
+  if (target.kind !== 'ioas') return -EINVAL;
+  if ((flags & ~HWPT_FLAGS) !== 0 || f['data_len'] !== 0) return -EOPNOTSUPP;
+  const { driver } = ctx.host;
+  const nested = (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
+  if ((flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0 || (nested && !driver.nesting)) return -EOPNOTSUPP;
+  const wantsFault = (flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
+  if (wantsFault && (nested || !ctx.host.kernel.pagingFaultQueues)) return -EOPNOTSUPP;
+  const fault = wantsFault ? ctx.objects.find(num(f['fault_id']), 'fault') : null;
+  const dirty = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
+  if (dirty && !driver.dirtyTracking) return -EOPNOTSUPP;
+  if (wantsFault && fault === null) return -ENOENT;
+  const hwpt = allocHwpt(ctx, target, { auto: false, dirty, fault });
+  if (typeof hwpt === 'number') return hwpt;
+  f['out_hwpt_id'] = hwpt.id;
+  return 0;
+}
+
+function hwInfo(ctx: SimContext, f: SimFields): Errno {
+  if (f['flags'] !== 0 || f['__reserved0'] !== 0 || f['__reserved1'] !== 0 || f['__reserved2'] !== 0)
+    return -EOPNOTSUPP;
+  if (ctx.objects.find(num(f['dev_id']), 'device') === null) return -ENOENT;
+  const { type, capabilities, dataBytes } = ctx.host.driver.hwInfo;
+  // The registers themselves are no part of the model: the data is zero, and so is what lies behind it.
+  const err = ctx.host.space.copyToUser(big(f['data_uptr']), new Uint8Array(num(f['data_len'])));
+  if (num(f['data_len']) > 0 && err !== 0) return err;
+  f['data_len'] = dataBytes;
+  f['out_data_type'] = type;
+  f['out_capabilities'] = capabilities;
+  return 0;
+}
+
+function setDirty(ctx: SimContext, f: SimFields): Errno {
+  if ((num(f['flags']) & ~uapi.IOMMU_HWPT_DIRTY_TRACKING_ENABLE) !== 0) return -EOPNOTSUPP;
+  const hwpt = ctx.objects.find(num(f['hwpt_id']), 'hwpt');
+  return hwpt === null ? -ENOENT : setDirtyTracking(hwpt, f['flags'] === 1);
+}
+
+function getDirty(ctx: SimContext, f: SimFields): Errno {
+  const flags = num(f['flags']);
+  if ((flags & ~uapi.IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) !== 0 || f['__reserved'] !== 0) return -EOPNOTSUPP;
+  const hwpt = ctx.objects.find(num(f['hwpt_id']), 'hwpt');
+  if (hwpt === null) return -ENOENT;
+  return readDirtyBitmap(ctx.host, hwpt, {
+    iova: big(f['iova']),
+    length: big(f['length']),
+    page_size: big(f['page_size']),
+    data: big(f['data']),
+    keep: flags !== 0,
+  });
+}
+
+function faultQueueAlloc(ctx: SimContext, f: SimFields): Errno {
+  if (f['flags'] !== 0) return -EOPNOTSUPP;
+  const object: SimFaultObject = {
+    kind: 'fault',
+    id: ctx.objects.nextId(),
+    users: 0,
+    queue: new SimFaultQueue(),
+  };
+  ctx.objects.add(object);
+  f['out_fault_id'] = object.id;
+  f['out_fault_fd'] = ctx.host.installFile(object.queue);
+  return 0;
+}

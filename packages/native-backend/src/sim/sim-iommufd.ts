@@ -1,0 +1,69 @@
+import { E2BIG, EINVAL, type Errno } from '@gpusvm/kernel';
+import { ENOTTY } from '../errno.ts';
+import type { Call } from '../uapi/call.ts';
+import { TEST_MOCK_DOMAIN } from '../uapi/iommufd-test.ts';
+import { decode, encode, offsetOfEnd, sizeOf } from '../uapi/layout.ts';
+import { SimContext } from './sim-context.ts';
+import { SIM_HWPT_CALLS } from './sim-hwpt-calls.ts';
+import { SIM_IOAS_CALLS } from './sim-ioas-calls.ts';
+import { mockCommand } from './sim-mock.ts';
+import type { SimCallEntry, SimFields, SimFile, SimHost } from './sim-objects.ts';
+
+const CALLS: readonly SimCallEntry[] = [
+  ...SIM_IOAS_CALLS,
+  ...SIM_HWPT_CALLS,
+  { call: TEST_MOCK_DOMAIN, run: mockCommand },
+];
+
+/** One open /dev/iommu: the ioctl entry point of main.c. */
+export class SimIommufd implements SimFile {
+  readonly context: SimContext;
+
+  constructor(host: SimHost) {
+    this.context = new SimContext(host);
+  }
+
+  ioctl(request: number, argument: Uint8Array): number {
+    const entry = CALLS.find(({ call }) => call.request === request);
+    if (entry === undefined) return -ENOTTY;
+    return dispatch(entry.call, argument, (fields) => entry.run(this.context, fields));
+  }
+
+  read(): number {
+    return -EINVAL;
+  }
+
+  write(): number {
+    return -EINVAL;
+  }
+
+  isReadable(): boolean {
+    return false;
+  }
+
+  close(): void {
+    this.context.close();
+  }
+}
+
+/**
+ * The checks of the common entry point: size field, unknown tail, then the call; out fields are written back.
+ *
+ * @param run - gets the fields, changes those that the call returns, and says whether they are to be copied back.
+ */
+function dispatch(call: Call, argument: Uint8Array, run: (fields: SimFields) => Errno): number {
+  const userSize = new DataView(argument.buffer, argument.byteOffset).getUint32(0, true);
+  const ownSize = sizeOf(call.fields);
+  if (userSize < offsetOfEnd(call.fields, call.last)) return -EINVAL;
+  if (argument.subarray(ownSize, userSize).some((byte) => byte !== 0)) return -E2BIG;
+  const fields = decode(call.fields, argument.subarray(0, Math.min(userSize, ownSize))) as SimFields;
+  const before = { ...fields };
+  const result = run(fields);
+  const changed = Object.keys(fields).some((name) => fields[name] !== before[name]);
+  if (changed) {
+    const out = new Uint8Array(ownSize);
+    encode(call.fields, fields, out);
+    argument.set(out.subarray(0, Math.min(userSize, ownSize)));
+  }
+  return result;
+}

@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { IOMMUFD_CALLS } from '../../src/uapi/iommufd.ts';
+import { offsetOf, offsetOfEnd, sizeOf, sizeOfField } from '../../src/uapi/layout.ts';
+import { VFIO_CALLS } from '../../src/uapi/vfio.ts';
+import { probe } from './c-probe.ts';
+
+/** Headers of another kernel than the system's: set where a guest's kernel is built. */
+const include = process.env['GPUSVM_UAPI_INCLUDE'];
+const CALLS = [...IOMMUFD_CALLS, ...VFIO_CALLS];
+
+describe('the tables of structures', () => {
+  const hasHeaders = include !== undefined || existsSync('/usr/include/linux/vfio.h');
+
+  test.runIf(hasHeaders)('agree with every structure that the kernel headers have', () => {
+    const known = probe(CALLS, include);
+    expect(known.get('VFIO_DEVICE_GET_INFO')).toBe(0x3b6b);
+    const wrong: string[] = [];
+    const compare = (what: string, actual: number | undefined, expected: number): void => {
+      if (actual !== undefined && actual !== expected) wrong.push(`${what} is ${actual}, not ${expected}`);
+    };
+    for (const { name, request, struct, last, fields } of CALLS) {
+      if (!known.has(name)) continue;
+      compare(name, known.get(name), request);
+      if (known.get(struct)! < offsetOfEnd(fields, last)) wrong.push(`${struct} is too short`);
+      for (const [field] of fields) {
+        compare(`${struct}.${field}`, known.get(`${struct}.${field}`), offsetOf(fields, field));
+        compare(
+          `size of ${struct}.${field}`,
+          known.get(`${struct}.${field}.size`),
+          sizeOfField(fields, field),
+        );
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  // What is known of headers that this machine may not have: sizes as the kernel has them.
+  test.each([
+    ['iommu_destroy', 8],
+    ['iommu_ioas_alloc', 12],
+    ['iommu_ioas_map', 40],
+    ['iommu_ioas_unmap', 24],
+    ['iommu_ioas_copy', 40],
+    ['iommu_ioas_iova_ranges', 32],
+    ['iommu_option', 24],
+    ['iommu_hwpt_alloc', 48],
+    ['iommu_hw_info', 40],
+    ['iommu_hwpt_set_dirty_tracking', 16],
+    ['iommu_hwpt_get_dirty_bitmap', 48],
+    ['iommu_fault_alloc', 16],
+    ['vfio_region_info', 32],
+    ['vfio_device_bind_iommufd', 16],
+  ])('%s has %i bytes', (name, bytes) => {
+    expect(sizeOf(CALLS.find(({ struct }) => struct === name)!.fields)).toBe(bytes);
+  });
+});

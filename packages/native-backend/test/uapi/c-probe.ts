@@ -1,0 +1,68 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Call } from '../../src/uapi/call.ts';
+
+/** Fields that are newer than their structure, with the version that brought them. */
+const SINCE: Readonly<Record<string, string>> = {
+  'iommu_hwpt_alloc.fault_id': '6,11,0',
+  'iommu_hw_info.out_max_pasid_log2': '6,15,0',
+  'iommu_hw_info.out_capabilities': '6,7,0',
+};
+
+/** Ask the system's kernel headers: `what -> number`, for everything of the calls that they know. */
+export function probe(calls: readonly Call[], include: string | undefined): Map<string, number> {
+  const dir = mkdtempSync(join(tmpdir(), 'gpusvm-probe-'));
+  try {
+    const file = join(dir, 'probe.c');
+    const program = join(dir, 'probe');
+    writeFileSync(file, source(calls));
+    const flags = include === undefined ? [] : ['-isystem', include];
+    run('cc', ['-Wall', '-Werror', ...flags, file, '-o', program]);
+    const lines = run(program, []).trim().split('\n');
+    return new Map(lines.map((line) => line.split(' ')).map(([name, value]) => [name!, Number(value)]));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function run(command: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} failed: ${error?.message ?? stderr}`);
+  return stdout;
+}
+
+function source(calls: readonly Call[]): string {
+  const parts = calls.map((call) => {
+    const lines = [
+      `printf("${call.name} %lu\\n", (unsigned long)${call.name});`,
+      `printf("${call.struct} %zu\\n", sizeof(struct ${call.struct}));`,
+    ];
+    for (const [field] of call.fields) {
+      const name = `${call.struct}.${field}`;
+      // Paddings are arrays or have other names in the header; data is a flexible array.
+      if (field.startsWith('__reserved') || name === 'vfio_irq_set.data') continue;
+      const print = `printf("${name} %zu\\n${name}.size %zu\\n", offsetof(struct ${call.struct}, ${field}), sizeof(((struct ${call.struct} *)0)->${field}));`;
+      const since = SINCE[name];
+      lines.push(
+        since === undefined
+          ? print
+          : `\n#if LINUX_VERSION_CODE >= KERNEL_VERSION(${since})\n${print}\n#endif\n`,
+      );
+    }
+    return `#ifdef ${call.name}\n${lines.join('\n')}\n#endif`;
+  });
+  return `#include <stddef.h>
+#include <stdio.h>
+#include <linux/version.h>
+#include <linux/vfio.h>
+#if __has_include(<linux/iommufd.h>)
+#include <linux/iommufd.h>
+#endif
+int main(void) {
+${parts.join('\n')}
+return 0;
+}
+`;
+}

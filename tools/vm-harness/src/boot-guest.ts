@@ -1,0 +1,192 @@
+import { spawn } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { type GuestReport, parseGuestOutput } from './guest-output.ts';
+import { initramfs } from './initramfs.ts';
+import type { BuiltKernel } from './kernel-build.ts';
+import { type MachineOptions, qemuArguments } from './qemu-arguments.ts';
+
+/** What to boot and what to run in it. */
+export interface GuestOptions
+  extends Pick<
+    MachineOptions,
+    'iommu' | 'cachingMode' | 'interruptRemapping' | 'root' | 'memoryMib' | 'cpus' | 'kernelArguments'
+  > {
+  readonly kernel: BuiltKernel;
+  /**
+   * Shell script, run with `/tmp/work` as its folder. With `root: 'host'` it sees the host's files read-only
+   * (programs, Node, the checkout) and may write to `/tmp`; otherwise it has the applets of busybox only.
+   */
+  readonly command: string;
+  /** Kernel modules to load before the command, in order: `nvme-core.ko` of the kernel, or a path. */
+  readonly modules?: readonly string[];
+  /** Files to put into `/tmp/work`, name to content. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Names of files in `/tmp/work` to read after the command. */
+  readonly results?: readonly string[];
+  /** `qemu`: patterns such as `vtd_*`; `kernel`: events such as `iommu:map`. */
+  readonly trace?: { readonly qemu?: readonly string[]; readonly kernel?: readonly string[] };
+  /** The guest is ended after this time; default 120. */
+  readonly timeoutSeconds?: number;
+}
+
+/** What a guest did. */
+export interface GuestResult extends GuestReport {
+  readonly exitCode: number;
+  /** First serial port: what the kernel said at boot and when it died. */
+  readonly console: string;
+  /** dmesg after the command. */
+  readonly kernelLog: string;
+  /** Text of QEMU's trace log, for {@link parseQemuTrace}; empty without `trace.qemu`. */
+  readonly qemuTrace: string;
+  /** Text of the kernel's trace, for {@link parseFtrace}; empty without `trace.kernel`. */
+  readonly kernelTrace: string;
+  /** The files that `results` named; absent ones are left out. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** A guest that did not come to the end of its command: it oopsed, hung, or did not boot. */
+export class GuestError extends Error {
+  override readonly name = 'GuestError';
+  readonly console: string;
+  readonly output: string;
+
+  constructor(reason: string, console: string, output: string) {
+    const tail = (text: string): string => text.trimEnd().split('\n').slice(-60).join('\n');
+    super(
+      `${reason}\n--- output of the command\n${tail(output)}\n--- console of the kernel\n${tail(console)}`,
+    );
+    this.console = console;
+    this.output = output;
+  }
+}
+
+const DISK_BYTES = 64 * 2 ** 20;
+
+/**
+ * Boot a kernel under QEMU, run one command in it, and collect what it left. An exit status other than 0 is a
+ * result; a guest that never got there is an error.
+ *
+ * @throws GuestError with the console when the kernel panicked, the time was over, QEMU failed, or a step before
+ *   the command (mount, module, trace event) failed.
+ */
+export async function bootGuest(o: GuestOptions): Promise<GuestResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'gpusvm-guest-'));
+  try {
+    return await bootIn(folder, o);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function bootIn(folder: string, o: GuestOptions): Promise<GuestResult> {
+  const work = join(folder, 'work');
+  const paths = {
+    disk: join(folder, 'disk'),
+    output: join(folder, 'output'),
+    trace: join(folder, 'trace'),
+  };
+  mkdirSync(work);
+  prepareWork(work, o);
+  for (const path of Object.values(paths)) writeFileSync(path, '');
+  truncateSync(paths.disk, DISK_BYTES);
+  const events = o.trace?.qemu ?? [];
+  const args = qemuArguments({
+    ...o,
+    image: o.kernel.image,
+    initramfs: initramfs(),
+    work,
+    disk: paths.disk,
+    output: paths.output,
+    ...(events.length === 0 ? {} : { qemuTrace: { events, file: paths.trace } }),
+  });
+  const timeoutSeconds = o.timeoutSeconds ?? 120;
+  const ended = await runQemu(args, timeoutSeconds);
+  const report = parseGuestOutput(readFileSync(paths.output, 'utf8'));
+  const fail = (reason: string): never => {
+    throw new GuestError(reason, ended.console, report.output);
+  };
+  if (report.exitCode === null) {
+    return fail(
+      ended.timedOut
+        ? `the guest was still running after ${timeoutSeconds} s`
+        : `the guest ended before its command did (QEMU: ${ended.status}${ended.errors && `, ${ended.errors}`})`,
+    );
+  }
+  if (report.failedSteps.length > 0)
+    return fail(`a step before the command failed: ${report.failedSteps.join('; ')}`);
+  return {
+    ...report,
+    exitCode: report.exitCode,
+    console: ended.console,
+    kernelLog: readIfThere(join(work, '.dmesg')),
+    qemuTrace: readFileSync(paths.trace, 'utf8'),
+    kernelTrace: readIfThere(join(work, '.ftrace')),
+    files: new Map(
+      (o.results ?? [])
+        .filter((name) => existsSync(join(work, name)))
+        .map((name) => [name, readIfThere(join(work, name))]),
+    ),
+  };
+}
+
+function prepareWork(work: string, o: GuestOptions): void {
+  for (const [name, content] of Object.entries(o.files ?? {})) writeFileSync(join(work, name), content);
+  writeFileSync(join(work, '.command'), `${o.command}\n`);
+  writeFileSync(join(work, '.events'), (o.trace?.kernel ?? []).join('\n'));
+  const modules = (o.modules ?? []).map((name) => (name.includes('/') ? name : join(o.kernel.modules, name)));
+  for (const module of modules) {
+    if (!existsSync(module)) throw new Error(`no kernel module ${module}`);
+    cpSync(module, join(work, basename(module)));
+  }
+  writeFileSync(join(work, '.modules'), modules.map((module) => basename(module)).join('\n'));
+}
+
+function readIfThere(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+}
+
+interface QemuEnd {
+  readonly console: string;
+  readonly errors: string;
+  readonly status: string;
+  readonly timedOut: boolean;
+}
+
+function runQemu(args: readonly string[], timeoutSeconds: number): Promise<QemuEnd> {
+  return new Promise((resolve, reject) => {
+    const console: Buffer[] = [];
+    const errors: Buffer[] = [];
+    let timedOut = false;
+    const qemu = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const timer = setTimeout(() => {
+      timedOut = true;
+      qemu.kill('SIGKILL');
+    }, timeoutSeconds * 1000);
+    qemu.stdout.on('data', (chunk: Buffer) => console.push(chunk));
+    qemu.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
+    qemu.on('error', (error) => {
+      clearTimeout(timer);
+      reject(new Error(`qemu-system-x86_64 cannot be started: ${error.message}`));
+    });
+    qemu.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({
+        console: Buffer.concat(console).toString('utf8').replaceAll('\r', ''),
+        errors: Buffer.concat(errors).toString('utf8').trim(),
+        status: signal ?? `status ${code}`,
+        timedOut,
+      });
+    });
+  });
+}
