@@ -28,6 +28,7 @@ import { PageCache } from './page-cache.ts';
 import { PageGather } from './page-gather.ts';
 import { Rmap } from './rmap.ts';
 import { Swap } from './swap.ts';
+import { TablePool } from './table-pool.ts';
 import {
   FOLIO_SPLIT,
   type FolioSplitEvent,
@@ -69,6 +70,8 @@ export class FolioTable extends FolioArrays {
   readonly zeroPages: ZeroPages;
   /** Swap space; has no room until `swap.on(pages)`. */
   readonly swap: Swap;
+  /** @internal page tables to be used again. */
+  readonly tables: TablePool = new TablePool();
   /** @internal */
   readonly gather: PageGather;
   /** Pages below are RAM. */

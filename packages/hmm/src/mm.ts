@@ -46,7 +46,7 @@ export class Mm {
   readonly id: number;
   readonly mmapLock: RwSem;
   readonly vmas: VmaTree = new VmaTree();
-  readonly pageTable: PageTable = new PageTable();
+  readonly pageTable: PageTable;
   /** Null until the first interval notifier; hot paths then skip notification. */
   notifiers: MmuNotifierSubscriptions | null = null;
   users = 1;
@@ -63,6 +63,7 @@ export class Mm {
     this.machine = machine;
     this.folios = folios;
     this.name = o.name;
+    this.pageTable = new PageTable(folios.tables);
     this.id = folios.rememberMm(this, o.parent ?? null);
     this.mmapLock = new RwSem(machine, `mmap_lock of ${o.name}`);
     this.faultTrace = machine.trace.point(CPU_FAULT_TRACE);

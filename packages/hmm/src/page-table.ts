@@ -1,4 +1,5 @@
 import { HPAGE_PMD_NR, type Pfn } from '@gpusvm/kernel';
+import { TablePool } from './table-pool.ts';
 import { PTE_DEVICE, PTE_EXCLUSIVE, PTE_KIND, PTE_MIGRATION, PTE_PRESENT } from './pte.ts';
 
 const PFN_NONE: Uint32Array = new Uint32Array(0);
@@ -7,7 +8,6 @@ const PMDS_PER_PUD = 512;
 const PUDS_PER_P4D = 512;
 /** PMDs below one top-level entry. */
 const TOP = PMDS_PER_PUD * PUDS_PER_P4D;
-const POOL = 64;
 
 /**
  * One populated PMD entry: 2 MiB of address space. Either a leaf (`huge` holds the entry bits) or a table of
@@ -51,11 +51,14 @@ export class PageTable {
   #sortedTop: number[] = [];
   #lastIndex = -1;
   #last: PmdNode | null = null;
-  readonly #pool: { pfn: Uint32Array; bits: Uint8Array }[] = [];
-  /** Tables that were ever allocated. */
-  #tables = 0;
+  readonly #pool: TablePool;
   /** Populated PMD entries. */
   nodeCount = 0;
+
+  /** @param pool - where page tables come from; one of its own by default. */
+  constructor(pool: TablePool = new TablePool()) {
+    this.#pool = pool;
+  }
 
   /** The node of a PMD index, null when the entry is none. */
   lookup(index: number): PmdNode | null {
@@ -125,9 +128,7 @@ export class PageTable {
     const pudSlot = Math.floor((node.index - top * TOP) / PMDS_PER_PUD);
     const pud = table.puds[pudSlot]!;
     pud.nodes[node.index & (PMDS_PER_PUD - 1)] = null;
-    if (node.bits.length !== 0 && this.#pool.length < POOL) {
-      this.#pool.push({ pfn: node.pfn, bits: node.bits.fill(0) });
-    }
+    if (node.bits.length !== 0) this.#pool.give(node.pfn, node.bits);
     node.huge = 0;
     node.pfn = PFN_NONE;
     node.bits = BITS_NONE;
@@ -207,27 +208,10 @@ export class PageTable {
     return node;
   }
 
-  /** Tables for as many nodes as there are tables now, at most 64, in two allocations: many small ones are slow. */
-  #growPool(): void {
-    const tables = Math.min(Math.max(this.#tables, 1), POOL);
-    const pfn = new Uint32Array(tables * HPAGE_PMD_NR);
-    const bits = new Uint8Array(tables * HPAGE_PMD_NR);
-    for (let i = tables - 1; i >= 0; i--) {
-      const from = i * HPAGE_PMD_NR;
-      const to = from + HPAGE_PMD_NR;
-      this.#pool.push({ pfn: pfn.subarray(from, to), bits: bits.subarray(from, to) });
-    }
-    this.#tables += tables;
-  }
-
   #takeArrays(node: PmdNode): void {
-    let pooled = this.#pool.pop();
-    if (pooled === undefined) {
-      this.#growPool();
-      pooled = this.#pool.pop()!;
-    }
-    node.pfn = pooled.pfn;
-    node.bits = pooled.bits;
+    const { pfn, bits } = this.#pool.take();
+    node.pfn = pfn;
+    node.bits = bits;
   }
 }
 

@@ -28,7 +28,7 @@ export function* evictChunk(device: DmirrorDevice, chunk: DevmemChunk): Task<voi
   for (let round = 0; pagemap.liveReferences > 0; round++) {
     if (round === MAX_ROUNDS) throw new EvictionStuck(device.name, pagemap.liveReferences);
     // Somebody else holds what is left: let time pass for him.
-    if (round > 0) yield { kind: 'sleep', ns: 1000 };
+    if (round > 0) yield { kind: 'sleep', ns: 1000, poll: true };
     for (let from = 0; from < pagemap.pages; from += BATCH) {
       const pages = Math.min(BATCH, pagemap.pages - from);
       const src = new MigratePfns(pages);

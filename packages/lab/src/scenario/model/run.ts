@@ -70,7 +70,7 @@ class Run {
       const threads = block.threads.map(({ name, steps }) =>
         this.#world.machine.spawn(this.#sequence(steps, this.#take(steps.length)), name),
       );
-      while (threads.some((thread) => !thread.ended)) yield { kind: 'sleep', ns: 1000 };
+      while (threads.some((thread) => !thread.ended)) yield { kind: 'sleep', ns: 1000, poll: true };
     }
     this.#staleMappings();
     yield* this.#sequence(scenario.must, this.#take(scenario.must.length));
