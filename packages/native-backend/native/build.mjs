@@ -22,7 +22,12 @@ if (process.platform !== 'linux') {
   const temporary = `${outFile}.${process.pid}`;
   const args = [...FLAGS, `-I${headers}`, ...SOURCES.map(here), '-o', temporary];
   const result = spawnSync('cc', args, { stdio: 'inherit' });
-  if (result.error) throw new Error('the native addon needs a C compiler named cc', { cause: result.error });
-  if (result.status !== 0) throw new Error(`cc failed with exit code ${result.status}`);
-  renameSync(temporary, outFile);
+  // The rest of the package works without the addon; only CI may not do without.
+  if (result.error?.code === 'ENOENT' && !process.env.CI) {
+    process.stdout.write('native addon: not built, because there is no C compiler named cc\n');
+  } else if (result.error || result.status !== 0) {
+    throw new Error(`cc failed: ${result.error?.message ?? `exit code ${result.status}`}`);
+  } else {
+    renameSync(temporary, outFile);
+  }
 }

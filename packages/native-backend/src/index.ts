@@ -10,6 +10,7 @@ export { examine, type ExamineOptions } from './doctor/examine.ts';
 export type { DoctorCheck, DoctorDevice, DoctorReport } from './doctor/report.ts';
 export { DirtyTracking } from './dirty-tracking.ts';
 export { FaultQueue, type PageRequest } from './fault-queue.ts';
+export { EngineDmaDevice } from './engine-dma-device.ts';
 export { findPci } from './find-pci.ts';
 export { Hwpt, type HwptOptions } from './hwpt.ts';
 export { Iommufd } from './iommufd.ts';

@@ -1,5 +1,7 @@
-import { DmaDevice, type IovaAllocatorName } from '@gpusvm/dma-iova';
+import { DmaDevice, type DmaDeviceOptions, type IovaAllocatorName } from '@gpusvm/dma-iova';
 import type { Machine } from '@gpusvm/kernel';
+import type { DmaEngine } from './devices/dma-engine.ts';
+import { EngineDmaDevice } from './engine-dma-device.ts';
 import type { Ioas } from './ioas.ts';
 import { IommufdDomain } from './iommufd-domain.ts';
 import type { PinnedArena } from './pinned-arena.ts';
@@ -14,6 +16,8 @@ export interface NativeDmaDeviceOptions {
   readonly iommu?: 'strict' | 'lazy';
   /** Default `linux-rbtree`. */
   readonly iovaAllocator?: IovaAllocatorName;
+  /** Reads and writes of the device are DMA of this engine; default: the record of the domain answers. */
+  readonly engine?: DmaEngine;
   /** IOVA bytes that are mapped by others: a driver's rings. */
   readonly reserved?: readonly { readonly firstByte: number; readonly lastByte: number }[];
 }
@@ -24,13 +28,16 @@ export interface NativeDmaDeviceOptions {
  */
 export function nativeDmaDevice(machine: Machine, o: NativeDmaDeviceOptions): DmaDevice {
   const domain = new IommufdDomain(machine, o);
-  return new DmaDevice(machine, o.arena, {
+  const options: DmaDeviceOptions = {
     name: o.name,
     iommu: o.iommu ?? 'strict',
     domain,
     reservedRegions: [...gaps(o.ioas, domain.apertureLastPage), ...(o.reserved ?? [])],
     ...(o.iovaAllocator === undefined ? {} : { iovaAllocator: o.iovaAllocator }),
-  });
+  };
+  return o.engine === undefined
+    ? new DmaDevice(machine, o.arena, options)
+    : new EngineDmaDevice(machine, o.arena, options, o.engine);
 }
 
 /** What lies between the ranges that the IOAS allows, below the last page that is used. */

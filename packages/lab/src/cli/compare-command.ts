@@ -2,15 +2,19 @@ import { basename } from 'node:path';
 import { MAP_STRATEGIES, type MapStrategyName } from '@gpusvm/drm-pagemap';
 import type { IommuMode } from '@gpusvm/dma-iova';
 import { KERNEL_PROFILES, type KernelProfileName } from '@gpusvm/kernel';
+import { linuxSys } from '@gpusvm/native-backend';
 import { Command } from 'commander';
 import type { Capture } from '../capture/capture.ts';
 import { loadCapture } from '../capture/capture-file.ts';
 import { readProcess } from '../capture/proc-reader.ts';
 import { compare } from '../compare/compare.ts';
+import { type GroundMaker, simulatedGround } from '../compare/ground.ts';
+import { nativeGround } from '../compare/native-ground.ts';
 import type { FaultSize } from '../compare/result.ts';
 import { comparisonJson } from '../report/json.ts';
 import { comparisonText } from '../report/text.ts';
 import { integer, listOf, oneOf } from './arguments.ts';
+import { examined } from './doctor-command.ts';
 import { captureOwnProcess } from './live-process.ts';
 import { terminalProgress } from './progress.ts';
 import { UserError } from './user-error.ts';
@@ -18,6 +22,9 @@ import { UserError } from './user-error.ts';
 const IOMMU_MODES = ['none', 'strict', 'lazy', 'swiotlb'] as const satisfies readonly IommuMode[];
 const FAULT_SIZES = ['2M', '64K', '4K'] as const satisfies readonly FaultSize[];
 const KERNELS = Object.keys(KERNEL_PROFILES) as KernelProfileName[];
+
+const BACKENDS = ['simulated', 'native'] as const;
+type Backend = (typeof BACKENDS)[number];
 
 interface CompareFlags {
   readonly capture?: string;
@@ -28,6 +35,8 @@ interface CompareFlags {
   readonly strategies: readonly MapStrategyName[];
   readonly kernel: KernelProfileName;
   readonly seed: number;
+  readonly backend: Backend;
+  readonly device?: string;
   readonly json?: true;
 }
 
@@ -66,14 +75,48 @@ export function compareCommand(): Command {
       'linux-7.3',
     )
     .option('--seed <n>', 'seed of the simulation', integer('a seed', 0, 0x7fff_ffff), 1)
+    .option(
+      '--backend <name>',
+      'simulated, or native: memory and IOMMU of this machine, accesses by DMA of an NVMe controller',
+      oneOf('a backend', BACKENDS),
+      'simulated',
+    )
+    .option(
+      '--device <address>',
+      'for --backend native: PCI address of an NVMe controller that vfio-pci has; the first 64 KiB of its namespace are OVERWRITTEN',
+    )
     .option('--json', 'print the result as JSON')
     .action(async (flags: CompareFlags) => {
+      const ground = groundOf(flags);
       const { name, capture } = await input(flags);
       const progress = terminalProgress();
-      const result = compare(name, capture, flags, (strategy) => progress.step(`comparing: ${strategy}`));
+      const told = (strategy: MapStrategyName): void => progress.step(`comparing: ${strategy}`);
+      const result = compare(name, capture, flags, told, ground);
       progress.clear();
       process.stdout.write(flags.json === true ? comparisonJson(result) : comparisonText(result));
     });
+}
+
+/** What the comparison runs on. */
+function groundOf({ backend, device, iommu }: CompareFlags): GroundMaker {
+  if (backend === 'simulated') {
+    if (device !== undefined) throw new UserError('--device needs --backend native');
+    return simulatedGround;
+  }
+  if (device === undefined)
+    throw new UserError(
+      '--backend native needs --device with the address of an NVMe controller; gpusvm doctor finds one',
+    );
+  if (iommu !== 'strict' && iommu !== 'lazy')
+    throw new UserError(`--backend native translates: --iommu strict or lazy, not ${iommu}`);
+  const report = examined(device).devices[0]!;
+  if (report.verdict !== 'ready')
+    throw new UserError(
+      `${device} cannot be used (${report.verdict}: ${report.why}); see gpusvm doctor --device ${device}`,
+    );
+  const found = linuxSys();
+  if (!found.available) throw new UserError(found.message);
+  return nativeGround(found.sys, device);
 }
 
 /** The memory that the flags name: exactly one source. */

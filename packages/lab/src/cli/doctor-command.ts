@@ -24,7 +24,8 @@ export function doctorCommand(): Command {
     });
 }
 
-function examined(bdf: string | undefined): DoctorReport {
+/** The report about this machine, or about one device of it. @throws UserError when there is no such device. */
+export function examined(bdf: string | undefined): DoctorReport {
   try {
     return examine(bdf === undefined ? {} : { bdf });
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { MapStrategyName } from '@gpusvm/drm-pagemap';
 import type { Capture } from '../capture/capture.ts';
+import { type GroundMaker, simulatedGround } from './ground.ts';
 import { summarize } from './memory-summary.ts';
 import { participants } from './participants.ts';
 import { placeRuns } from './placement.ts';
@@ -14,19 +15,21 @@ import { answer } from './verdict.ts';
  * @param capture - the memory layout.
  * @param options - schemes, IOMMU mode, fault size, kernel, seed. Equal input gives an equal result.
  * @param onStrategy - told before each scheme starts.
+ * @param ground - what memory and IOMMU are made of; default simulated.
  */
 export function compare(
   name: string,
   capture: Capture,
   options: CompareOptions,
   onStrategy: (strategy: MapStrategyName) => void = () => {},
+  ground: GroundMaker = simulatedGround,
 ): Comparison {
   const { strategies, iommu, fault, kernel, seed } = options;
   const taking = participants(capture);
   const placement = placeRuns(capture);
   const results = strategies.map((strategy) => {
     onStrategy(strategy);
-    return runStrategy(capture, taking, placement, { strategy, iommu, fault, kernel, seed });
+    return runStrategy(capture, taking, placement, { strategy, iommu, fault, kernel, seed, ground });
   });
   return {
     options: { strategies: [...strategies], iommu, fault, kernel, seed },

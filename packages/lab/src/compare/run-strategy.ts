@@ -31,6 +31,7 @@ export function runStrategy(
   machine.run(tearDown(simulation), 'tear down');
   // Empty tables that the domain keeps linked are no leak while the device lives: it goes first.
   device.destroy();
+  const mappedBytes = simulation.close();
   const left = machine.ledger.live();
   const all = counts(machine.counters.snapshot());
   return {
@@ -50,9 +51,9 @@ export function runStrategy(
     bouncedPages: all('dma.swiotlb'),
     time: perTwoMiB(faultIn),
     warnings: all('machine.warn'),
-    leakedEntries: left
-      .filter((item) => item.kind === TRANSLATIONS)
-      .reduce((sum, item) => sum + item.count, 0),
+    leakedEntries:
+      mappedBytes / 4096 +
+      left.filter((item) => item.kind === TRANSLATIONS).reduce((sum, item) => sum + item.count, 0),
     left,
     exposedPages: device.domain === null ? null : exposure.extraPagesMax,
     data: checker.result(),

@@ -1,10 +1,11 @@
-import { DmaDevice, type IommuMode, TagMemory } from '@gpusvm/dma-iova';
+import type { DmaDevice, IommuMode } from '@gpusvm/dma-iova';
 import { mapStrategy, type MapStrategyName } from '@gpusvm/drm-pagemap';
 import { FolioTable, Mm } from '@gpusvm/hmm';
 import { alignDown, alignUp, errnoName, type KernelProfileName, Machine, type Task } from '@gpusvm/kernel';
 import { XeDevice, XeVm } from '@gpusvm/xe-driver';
 import type { Capture } from '../capture/capture.ts';
 import { type Exposure, watchExposure } from './exposure.ts';
+import type { GroundMaker } from './ground.ts';
 import { loadProcess, ramPagesFor } from './load-process.ts';
 import type { Participants } from './participants.ts';
 import type { Placement } from './placement.ts';
@@ -30,6 +31,8 @@ export interface SimulationOptions {
   readonly fault: FaultSize;
   readonly kernel: KernelProfileName;
   readonly seed: number;
+  /** What memory and IOMMU are made of. */
+  readonly ground: GroundMaker;
 }
 
 /** A machine with a captured process on it and a GPU that mirrors the process. */
@@ -41,6 +44,8 @@ export interface Simulation {
   readonly vm: XeVm;
   readonly participants: Participants;
   readonly exposure: Exposure;
+  /** Give memory and IOMMU back, after the device. @returns bytes that were still mapped outside of the model. */
+  readonly close: () => number;
 }
 
 /** Build the machine, load the process, attach the GPU. */
@@ -52,13 +57,7 @@ export function simulate(
 ): Simulation {
   const machine = new Machine({ seed: options.seed, profile: options.kernel });
   const ranges = coveredPages(participants, CHUNK_PAGES[options.fault][0]!);
-  const memory = new TagMemory(machine, { pages: ramPagesFor(placement, ranges) });
-  const device = new DmaDevice(machine, memory, {
-    name: 'gpu',
-    iommu: options.iommu,
-    // The kernel's 256 KiB would end every comparison in this mode at the first 2 MiB folio, with any scheme.
-    swiotlbSegmentBytes: 2 ** 21,
-  });
+  const { memory, device, close } = options.ground(machine, ramPagesFor(placement, ranges), options.iommu);
   const folios = new FolioTable(machine, memory);
   const mm = new Mm(machine, folios, { name: 'captured process' });
   const { strategy, exposure } = watchExposure(mapStrategy(options.strategy));
@@ -85,7 +84,7 @@ export function simulate(
     return vm;
   }
   const vm = machine.run(setUp(), 'set up');
-  return { machine, device, mm, xe, vm, participants, exposure };
+  return { machine, device, mm, xe, vm, participants, exposure, close };
 }
 
 /**

@@ -194,3 +194,17 @@ describe('gpusvm doctor', () => {
     expect(refusal('doctor', '--device', 'ffff:ff:1f.7')).toEqual(refused(/no PCI device 'ffff:ff:1f\.7'/));
   });
 });
+
+describe('gpusvm compare --backend native', () => {
+  it('asks for a device, refuses one that is not there and modes that do not translate', () => {
+    const native = ['compare', '--capture', sparse, '--backend', 'native'];
+    expect(refusal(...native)).toEqual(refused(/--backend native needs --device/));
+    expect(refusal(...native, '--device', 'ffff:ff:1f.7')).toEqual(refused(/no PCI device/));
+    expect(refusal(...native, '--iommu', 'none', '--device', 'ffff:ff:1f.7')).toEqual(
+      refused(/strict or lazy/),
+    );
+    expect(refusal('compare', '--capture', sparse, '--device', 'ffff:ff:1f.7')).toEqual(
+      refused(/--device needs --backend native/),
+    );
+  });
+});

@@ -1,3 +1,10 @@
+import {
+  IOMMU_HW_CAP_DIRTY_TRACKING,
+  IOMMU_HW_INFO_TYPE_INTEL_VTD,
+  IOMMU_HW_INFO_TYPE_NONE,
+} from '../uapi/iommufd.ts';
+import { MOCK_APERTURE_LAST, MOCK_APERTURE_START, MOCK_IO_PAGE_SIZE } from '../uapi/iommufd-test.ts';
+
 /** Inclusive range of IOVAs. */
 export interface SimRange {
   readonly start: bigint;
@@ -33,7 +40,7 @@ export const SIM_VTD: SimDriver = {
   aperture: { start: 0n, last: 2n ** 48n - 1n },
   ioPageBytes: 4096n,
   reserved: [MSI],
-  hwInfo: { type: 1, capabilities: 0n, dataBytes: 24 },
+  hwInfo: { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, capabilities: 0n, dataBytes: 24 },
   readsWriteOnly: true,
   dirtyTracking: false,
   nesting: false,
@@ -54,7 +61,7 @@ export const SIM_AMD: SimDriver = {
   aperture: { start: 0n, last: U64_MAX },
   ioPageBytes: 4096n,
   reserved: [MSI, { start: 0xfd00000000n, last: 0xffffffffffn }],
-  hwInfo: { type: 0, capabilities: 0n, dataBytes: 0 },
+  hwInfo: { type: IOMMU_HW_INFO_TYPE_NONE, capabilities: 0n, dataBytes: 0 },
   readsWriteOnly: false,
   dirtyTracking: false,
   nesting: false,
@@ -72,10 +79,10 @@ export const SIM_AMD_7_3: SimDriver = {
 export const SIM_MOCK: SimDriver = {
   name: 'mock',
   source: 'drivers/iommu/iommufd/selftest.c, Linux 6.12.117 without an IOMMU',
-  aperture: { start: 0x1000000n, last: 0x7fffffffn },
-  ioPageBytes: 2048n,
+  aperture: { start: BigInt(MOCK_APERTURE_START), last: BigInt(MOCK_APERTURE_LAST) },
+  ioPageBytes: BigInt(MOCK_IO_PAGE_SIZE),
   reserved: [],
-  hwInfo: { type: 0xfeedbeef, capabilities: 1n, dataBytes: 8 },
+  hwInfo: { type: 0xfeedbeef, capabilities: IOMMU_HW_CAP_DIRTY_TRACKING, dataBytes: 8 },
   readsWriteOnly: false,
   dirtyTracking: true,
   nesting: true,

@@ -46,14 +46,7 @@ export class SimIoas {
 
   /** The area that holds an address; null when nothing does. */
   areaAt(iova: bigint): SimArea | null {
-    let low = 0;
-    let high = this.areas.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.areas[middle]!.last < iova) low = middle + 1;
-      else high = middle;
-    }
-    const area = this.areas[low];
+    const area = this.areas[this.#indexAfter(iova)];
     return area !== undefined && area.iova <= iova ? area : null;
   }
 
@@ -143,7 +136,7 @@ export class SimIoas {
       if (area.iova < start || area.last > last) return -ENOENT;
       if (area.accesses > 0) this.onUnmap(area);
       if (this.#domains.length > 0) unpinArea(area);
-      this.areas.splice(this.areas.indexOf(area), 1);
+      this.areas.splice(this.#indexAfter(area.iova), 1);
       unmapped += area.last - area.iova + 1n;
     }
   }
@@ -239,7 +232,20 @@ export class SimIoas {
   }
 
   #firstIn(start: bigint, last: bigint): SimArea | null {
-    return this.areas.find((area) => area.last >= start && area.iova <= last) ?? null;
+    const area = this.areas[this.#indexAfter(start)];
+    return area !== undefined && area.iova <= last ? area : null;
+  }
+
+  /** Index of the first area that ends at or behind an address. */
+  #indexAfter(iova: bigint): number {
+    let low = 0;
+    let high = this.areas.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.areas[middle]!.last < iova) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #areasAligned(alignment: bigint): boolean {
@@ -256,15 +262,13 @@ export class SimIoas {
   }
 
   #insert(area: SimArea): void {
-    const at = this.areas.findIndex((other) => other.iova > area.iova);
-    if (at < 0) this.areas.push(area);
-    else this.areas.splice(at, 0, area);
+    this.areas.splice(this.#indexAfter(area.iova), 0, area);
   }
 
   #abort(made: readonly SimArea[], pinned: number, err: Errno): Errno {
     for (const [i, area] of made.entries()) {
       if (i < pinned) unpinArea(area);
-      this.areas.splice(this.areas.indexOf(area), 1);
+      this.areas.splice(this.#indexAfter(area.iova), 1);
     }
     return err;
   }

@@ -22,16 +22,28 @@ export type Input<L extends Layout> = {
 
 const SIZES: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, u32: 4, s32: 4, u64: 8 };
 
+/** Offsets of a layout's fields in order; computed once, because commands to a device are encoded by the thousand. */
+const offsets = new WeakMap<Layout, readonly number[]>();
+
+function offsetsOf(layout: Layout): readonly number[] {
+  const known = offsets.get(layout);
+  if (known !== undefined) return known;
+  let end = 0;
+  const made = layout.map(([, type]) => {
+    const size = SIZES[type];
+    const at = Math.ceil(end / size) * size;
+    end = at + size;
+    return at;
+  });
+  offsets.set(layout, made);
+  return made;
+}
+
 /** Byte offset of a field. @throws RangeError when the layout has no such field. */
 export function offsetOf(layout: Layout, name: string): number {
-  let at = 0;
-  for (const [field, type] of layout) {
-    const size = SIZES[type];
-    at = Math.ceil(at / size) * size;
-    if (field === name) return at;
-    at += size;
-  }
-  throw new RangeError(`the structure has no field '${name}'`);
+  const at = offsetsOf(layout)[layout.findIndex(([field]) => field === name)];
+  if (at === undefined) throw new RangeError(`the structure has no field '${name}'`);
+  return at;
 }
 
 /** Bytes of a field. @throws RangeError when the layout has no such field. */
@@ -48,14 +60,10 @@ export function offsetOfEnd(layout: Layout, name: string): number {
 
 /** sizeof: the last field's end, rounded up to the largest alignment. */
 export function sizeOf(layout: Layout): number {
-  let end = 0;
-  let align = 1;
-  for (const [, type] of layout) {
-    const size = SIZES[type];
-    end = Math.ceil(end / size) * size + size;
-    if (size > align) align = size;
-  }
-  return Math.ceil(end / align) * align;
+  const last = layout.at(-1);
+  if (last === undefined) return 0;
+  const align = Math.max(...layout.map(([, type]) => SIZES[type]));
+  return Math.ceil((offsetsOf(layout).at(-1)! + SIZES[last[1]]) / align) * align;
 }
 
 /**
@@ -67,18 +75,30 @@ export function sizeOf(layout: Layout): number {
 export function encode<L extends Layout>(layout: L, values: Input<L>, out: Uint8Array, at = 0): void {
   const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
   const input = values as Readonly<Record<string, number | bigint | undefined>>;
-  for (const [name, type] of layout) {
-    const value = BigInt(input[name] ?? 0);
-    const bits = SIZES[type] * 8;
-    const fits = type === 's32' ? BigInt.asIntN(32, value) === value : BigInt.asUintN(bits, value) === value;
-    if (!fits) throw new RangeError(`${name} = ${value} does not fit ${type}`);
-    const offset = at + offsetOf(layout, name);
-    if (type === 'u64') view.setBigUint64(offset, value, true);
+  const places = offsetsOf(layout);
+  for (const [i, [name, type]] of layout.entries()) {
+    const value = input[name] ?? 0;
+    const offset = at + places[i]!;
+    if (typeof value === 'bigint' ? !fitsWide(value, type) : !fits(value, type))
+      throw new RangeError(`${name} = ${value} does not fit ${type}`);
+    if (type === 'u64') view.setBigUint64(offset, BigInt(value), true);
     else if (type === 's32') view.setInt32(offset, Number(value), true);
     else if (type === 'u32') view.setUint32(offset, Number(value), true);
     else if (type === 'u16') view.setUint16(offset, Number(value), true);
     else view.setUint8(offset, Number(value));
   }
+}
+
+function fits(value: number, type: FieldType): boolean {
+  if (!Number.isSafeInteger(value)) return false;
+  if (type === 's32') return value >= -(2 ** 31) && value < 2 ** 31;
+  return value >= 0 && (type === 'u64' || value < 2 ** (SIZES[type] * 8));
+}
+
+function fitsWide(value: bigint, type: FieldType): boolean {
+  return type === 's32'
+    ? BigInt.asIntN(32, value) === value
+    : BigInt.asUintN(SIZES[type] * 8, value) === value;
 }
 
 /** A new buffer with the values of a structure. */
@@ -92,8 +112,9 @@ export function encoded<L extends Layout>(layout: L, values: Input<L>): Uint8Arr
 export function decode<L extends Layout>(layout: L, bytes: Uint8Array, at = 0): Values<L> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out: Record<string, number | bigint> = {};
-  for (const [name, type] of layout) {
-    const offset = at + offsetOf(layout, name);
+  const places = offsetsOf(layout);
+  for (const [i, [name, type]] of layout.entries()) {
+    const offset = at + places[i]!;
     const missing = offset + SIZES[type] > bytes.byteLength;
     if (type === 'u64') out[name] = missing ? 0n : view.getBigUint64(offset, true);
     else if (missing) out[name] = 0;

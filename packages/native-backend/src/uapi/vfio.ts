@@ -10,7 +10,6 @@ export const VFIO_REGION_INFO_FLAG_WRITE: 2 = 2;
 export const VFIO_REGION_INFO_FLAG_MMAP: 4 = 4;
 
 /** Regions of a PCI function: BAR 0 to 5, then ROM, then configuration space. */
-export const VFIO_PCI_BAR0_REGION_INDEX: 0 = 0;
 export const VFIO_PCI_CONFIG_REGION_INDEX: 7 = 7;
 export const VFIO_PCI_NUM_REGIONS: 9 = 9;
 
@@ -19,7 +18,6 @@ export const VFIO_PCI_MSI_IRQ_INDEX: 1 = 1;
 export const VFIO_PCI_MSIX_IRQ_INDEX: 2 = 2;
 export const VFIO_PCI_NUM_IRQS: 5 = 5;
 
-export const VFIO_IRQ_SET_DATA_NONE: 1 = 1;
 export const VFIO_IRQ_SET_DATA_EVENTFD: 4 = 4;
 export const VFIO_IRQ_SET_ACTION_TRIGGER: 32 = 32;
 
