@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { below } from './layers.mjs';
+import { below, benchTools } from './layers.mjs';
 
 const SCOPE = '@gpusvm/';
 const SOURCE_FILE = /\.[cm]?[jt]s$/;
@@ -50,6 +50,11 @@ function checkImports(packagesDir, name) {
       const reached = reachedPackage(packagesDir, name, file, specifier);
       if (reached === undefined) continue;
       const at = `packages/${relative(packagesDir, file)}:${line}`;
+      if (benchTools.includes(reached)) {
+        const isBench = relative(join(packagesDir, name), file).startsWith(`bench${sep}`);
+        if (!isBench) problems.push(`${at}: ${name} imports ${reached}, which is for bench/ folders only`);
+        continue;
+      }
       if (!below[name].includes(reached)) {
         problems.push(`${at}: ${name} imports ${reached} ('${specifier}'), which is not below it`);
       } else if (specifier.startsWith('.')) {
@@ -64,7 +69,11 @@ function checkManifest(packagesDir, name) {
   const manifest = JSON.parse(readFileSync(join(packagesDir, name, 'package.json'), 'utf8'));
   const fields = ['dependencies', 'devDependencies', 'peerDependencies', 'optionalDependencies'];
   return fields
-    .flatMap((field) => Object.keys(manifest[field] ?? {}))
+    .flatMap((field) =>
+      Object.keys(manifest[field] ?? {}).filter(
+        (dependency) => field !== 'devDependencies' || !benchTools.includes(dependency.slice(SCOPE.length)),
+      ),
+    )
     .filter((dependency) => dependency.startsWith(SCOPE))
     .filter((dependency) => !below[name].includes(dependency.slice(SCOPE.length)))
     .map(
@@ -87,14 +96,21 @@ function checkReferences(packagesDir, name) {
   return problems;
 }
 
-/** turbo repeats the table as tags, for editors and `turbo boundaries`: both must say the same. */
+/**
+ * turbo repeats the table as tags, for editors and `turbo boundaries`: both must say the same. It cannot tell a bench/
+ * folder from a src/ folder, so it allows the bench tools everywhere.
+ */
 function checkTurboTags(root) {
   const file = join(root, 'turbo.json');
   if (!existsSync(file)) return [];
   const tags = JSON.parse(readFileSync(file, 'utf8')).boundaries?.tags ?? {};
   const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-  return Object.keys({ ...below, ...tags })
-    .filter((name) => !isSame(tags[name]?.dependencies?.allow, below[name]))
+  const allowed = {
+    ...Object.fromEntries(benchTools.map((name) => [name, []])),
+    ...Object.fromEntries(Object.entries(below).map(([name, list]) => [name, [...list, ...benchTools]])),
+  };
+  return Object.keys({ ...allowed, ...tags })
+    .filter((name) => !isSame(tags[name]?.dependencies?.allow, allowed[name]))
     .map((name) => `turbo.json: boundaries.tags.${name} differs from tools/layers/layers.mjs`);
 }
 

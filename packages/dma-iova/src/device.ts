@@ -19,7 +19,7 @@ import type { IovaAllocator } from './iova/iova-allocator.ts';
 import { iovaAllocator } from './iova/iova-allocators.ts';
 import type { P2pClient } from './p2pdma.ts';
 import { PagingDomain } from './paging-domain.ts';
-import type { PeerMemory } from './peer-memory.ts';
+import { type PeerMemory, PeerWindows } from './peer-memory.ts';
 import { NO_PFN, NO_TAG, type PhysicalMemory } from './physical-memory.ts';
 import { SEGMENT_SLOTS, SLOT_BYTES } from './swiotlb-pool.ts';
 import { Swiotlb } from './swiotlb.ts';
@@ -86,7 +86,7 @@ export class DmaDevice {
   readonly #busBits: number;
   /** Null = as the DMA mask. */
   readonly #coherentBits: number | null;
-  readonly #peers: PeerMemory[] = [];
+  readonly #peers: PeerWindows;
   #limitPage = 0;
   /** pci_32bit_workaround: prefer addresses below 4 GiB until that fails once. */
   #prefer32: boolean;
@@ -118,6 +118,7 @@ export class DmaDevice {
     this.maxSegmentBytes = o.maxSegmentBytes ?? 65536;
     this.segmentBoundaryBytes = o.segmentBoundaryBytes ?? 2 ** 32;
     this.p2p = o.p2p ?? { upstreamBridge: `root port of ${o.name}`, hostBridgeAllowed: true };
+    this.#peers = new PeerWindows(this.p2p);
     this.dram = this.coherent ? null : (memory.dram ?? null);
     this.#prefer32 = o.forcedac !== true;
     const translated = o.iommu === 'strict' || o.iommu === 'lazy';
@@ -179,7 +180,7 @@ export class DmaDevice {
 
   /** Let the device reach the memory of another one. */
   connectPeer(peer: PeerMemory): void {
-    this.#peers.push(peer);
+    this.#peers.connect(peer);
   }
 
   /**
@@ -192,7 +193,7 @@ export class DmaDevice {
     const pfn = this.#reach(dmaAddrBytes, IOMMU_READ);
     if (pfn === NO_PFN) return NO_TAG;
     if (this.#access.enabled) this.#traceAccess(dmaAddrBytes, 'read', pfn);
-    if (pfn >= this.memory.totalPages) return this.#peerAt(pfn)!.readTag(pfn);
+    if (pfn >= this.memory.totalPages) return this.#peers.at(pfn)!.readTag(pfn);
     return this.dram === null ? this.memory.readTag(pfn) : this.dram.read(pfn);
   }
 
@@ -201,7 +202,7 @@ export class DmaDevice {
     const pfn = this.#reach(dmaAddrBytes, IOMMU_WRITE);
     if (pfn === NO_PFN) return false;
     if (this.#access.enabled) this.#traceAccess(dmaAddrBytes, 'write', pfn);
-    if (pfn >= this.memory.totalPages) this.#peerAt(pfn)!.writeTag(pfn, tag);
+    if (pfn >= this.memory.totalPages) this.#peers.at(pfn)!.writeTag(pfn, tag);
     else if (this.dram === null) this.memory.writeTag(pfn, tag);
     else this.dram.write(pfn, tag);
     return true;
@@ -288,7 +289,7 @@ export class DmaDevice {
 
   #reach(dmaAddrBytes: number, access: number): Pfn {
     const page = Math.floor(dmaAddrBytes / 4096);
-    const atBus = this.#peers.length === 0 ? NO_PFN : this.#throughSwitch(page);
+    const atBus = this.#peers.isEmpty ? NO_PFN : this.#peers.throughSwitch(page);
     if (atBus !== NO_PFN) return atBus;
     let pfn = page;
     if (this.domain !== null) {
@@ -296,22 +297,9 @@ export class DmaDevice {
       pfn = this.domain.deviceTranslate(page, access);
       if (pfn === NO_PFN) return this.#refuse(dmaAddrBytes, access);
     }
-    if (pfn >= this.memory.totalPages && this.#peerAt(pfn) !== undefined) return pfn;
+    if (pfn >= this.memory.totalPages && this.#peers.at(pfn) !== undefined) return pfn;
     if (pfn >= this.memory.totalPages || pfn < 1) return this.#refuse(dmaAddrBytes, access);
     return pfn;
-  }
-
-  #peerAt(pfn: Pfn): PeerMemory | undefined {
-    return this.#peers.find((peer) => peer.holds(pfn));
-  }
-
-  /** A bus address of a peer below the same switch never reaches the IOMMU: the switch routes it to the peer. */
-  #throughSwitch(busPage: number): Pfn {
-    for (const peer of this.#peers) {
-      if (peer.upstreamBridge !== this.p2p.upstreamBridge) continue;
-      if (peer.holds(peer.pfnAtBus(busPage))) return peer.pfnAtBus(busPage);
-    }
-    return NO_PFN;
   }
 
   #refuse(dmaAddrBytes: number, access: number): Pfn {

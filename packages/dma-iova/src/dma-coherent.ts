@@ -9,6 +9,7 @@ import { MAX_PAGE_ORDER } from './buddy.ts';
 import { CoherentBuffer, type PageBlock } from './coherent-buffer.ts';
 import type { DmaDevice } from './device.ts';
 import { iommuDmaUnmap } from './dma-map.ts';
+import { syncMapOrUnmap } from './iommu-map-bytes.ts';
 import { granulePages } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
 
@@ -109,8 +110,9 @@ function mapBlocks(dev: DmaDevice, blocks: readonly PageBlock[], pages: number, 
     if (domain.mapRange(page + mapped, pfn, length, prot) !== 0) break;
     mapped += length;
   }
-  if (mapped === pages && domain.syncMap(page, pages) === 0) return page * 4096;
-  if (mapped > 0) {
+  if (mapped === pages) {
+    if (syncMapOrUnmap(dev, page, pages) === 0) return page * 4096;
+  } else if (mapped > 0) {
     dev.gather.reset(false);
     domain.unmapRange(page, mapped, dev.gather);
     domain.sync(dev.gather);

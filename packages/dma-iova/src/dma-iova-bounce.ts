@@ -36,7 +36,15 @@ export function linkBounced(
     if (err === 0) done = head;
   }
   if (err === 0 && middle !== 0) {
-    err = iommuMapBytes(dev, state.addr + offsetBytes + done, physBytes + done, middle, dir, attrs);
+    err = iommuMapBytes(
+      dev,
+      state.addr + offsetBytes + done,
+      physBytes + done,
+      middle,
+      dir,
+      attrs,
+      defers(dev),
+    );
     if (err === 0) done += middle;
   }
   if (err === 0 && tail !== 0) {
@@ -45,6 +53,11 @@ export function linkBounced(
   }
   if (err !== 0 && done !== 0) undo(dev, state.addr + offsetBytes, done, dir, attrs);
   return err;
+}
+
+/** Whether the barrier behind the cache maintenance of links comes with the sync. */
+function defers(dev: DmaDevice): boolean {
+  return dev.machine.profile.dma.linkDefersCacheFlush;
 }
 
 /** Unmap what a failing link has done so far and give its slots back. */
@@ -79,7 +92,7 @@ function bounceOne(
   const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, mask, mask);
   if (slot < 0) return -ENOMEM;
   if (dev.untrusted) zeroPadding(dev, slot, sizeBytes);
-  const err = iommuMapBytes(dev, state.addr + offsetBytes, slot, sizeBytes, dir, attrs);
+  const err = iommuMapBytes(dev, state.addr + offsetBytes, slot, sizeBytes, dir, attrs, defers(dev));
   if (err !== 0) {
     dev.swiotlb!.unmap(slot, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
     return err;

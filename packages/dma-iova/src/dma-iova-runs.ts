@@ -5,6 +5,7 @@ import { C_CALL_UNLINK } from './dma-counters.ts';
 import { syncForCpuSlowly } from './dma-iova-bounce.ts';
 import type { DmaIovaState } from './dma-iova-state.ts';
 import { granulePages, iovaOffset } from './iova-granule.ts';
+import type { IotlbGather } from './iotlb-gather.ts';
 import { warnShortUnmap } from './short-unmap.ts';
 
 /**
@@ -12,7 +13,7 @@ import { warnShortUnmap } from './short-unmap.ts';
  * gather" of specification section 4.
  *
  * Ours; the kernel exports no gather. Each run obeys the rules of {@link dmaIovaUnlink}. Never sleeps. One walk a
- * run, one store a leaf, one invalidation in all.
+ * run, one store a leaf, one invalidation in all (on AMD in caching mode one a run, unless they touch).
  *
  * @param offsetBytes - start of each run from the reservation's address.
  * @param sizeBytes - length of each run.
@@ -40,6 +41,7 @@ export function dmaIovaUnlinkRuns(
     const pad = iovaOffset(dev, start);
     const page = (start - pad) / 4096;
     const pages = granulePages(dev, size + pad);
+    if (!domain.gathersGaps && gather.endPage !== 0 && !touches(gather, page, pages)) domain.sync(gather);
     const unmapped = domain.unmapRange(page, pages, gather);
     if (unmapped !== pages) warnShortUnmap(dev, 'dma_iova_unlink', state.addr, page, pages, unmapped);
     if (dev.trace.unlink.enabled) {
@@ -48,6 +50,10 @@ export function dmaIovaUnlinkRuns(
     }
   }
   domain.sync(gather);
+}
+
+function touches(gather: IotlbGather, page: number, pages: number): boolean {
+  return page <= gather.endPage && page + pages >= gather.startPage;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { EIO, EOPNOTSUPP, EPERM, type Errno } from '@gpusvm/kernel';
-import { needsCacheMaintenance } from './arch-sync-dma.ts';
+import { archSyncDmaFlush, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
   DMA_ATTR_MMIO,
   DMA_ATTR_REQUIRE_COHERENT,
@@ -130,15 +130,13 @@ function linkTraced(
   const { link: point } = dev.trace;
   const start = state.addr + offsetBytes;
   let err: Errno = 0;
-  if (point.enabled && sizeBytes === 4096 && attrs === 0 && dev.plain && ((physBytes | start) & 4095) === 0) {
+  if (sizeBytes === 4096 && attrs === 0 && dev.plain === true && ((physBytes | start) & 4095) === 0) {
     dev.pageLinks++;
     err = dev.domain!.mapRange(start / 4096, physBytes / 4096, 1, directionRights(dir) | CACHE);
   } else {
     err = link(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   }
-  if (point.enabled) {
-    point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
-  }
+  if (point.enabled === true) point.emit(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs, err);
   return err;
 }
 
@@ -170,7 +168,8 @@ function link(
     if ((attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT)) !== 0) return -EPERM;
     return linkBounced(dev, state, physBytes, offsetBytes, sizeBytes, dir, attrs);
   }
-  return iommuMapBytes(dev, state.addr + offsetBytes, physBytes, sizeBytes, dir, attrs);
+  const defer = dev.machine.profile.dma.linkDefersCacheFlush;
+  return iommuMapBytes(dev, state.addr + offsetBytes, physBytes, sizeBytes, dir, attrs, defer);
 }
 
 function requireCoherent(dev: DmaDevice, state: DmaIovaState): Errno {
@@ -184,6 +183,8 @@ function requireCoherent(dev: DmaDevice, state: DmaIovaState): Errno {
 
 /**
  * Make links visible to the device (dma_iova_sync). Looks at no entry: holes, repeats and overlaps are fine.
+ *
+ * From 7.3 on it also completes the cache maintenance of the links of a device that does not snoop.
  *
  * Never sleeps. O(1); an invalidation only where the IOMMU caches absent entries.
  *
@@ -199,6 +200,7 @@ export function dmaIovaSync(
   dev.counters[C_CALL_SYNC]!++;
   const start = state.addr + offsetBytes;
   const pad = iovaOffset(dev, start);
+  if (!dev.coherent) archSyncDmaFlush(dev);
   const err = dev.domain.syncMap((start - pad) / 4096, granulePages(dev, sizeBytes + pad));
   if (dev.trace.sync.enabled) dev.trace.sync.emit(dev, state, offsetBytes, sizeBytes, err);
   return err;

@@ -12,6 +12,7 @@ import {
 import type { DmaDevice } from './device.ts';
 import { C_CALL_MAP, C_CALL_UNMAP } from './dma-counters.ts';
 import { dmaMapPhys, dmaUnmapPhys, iommuDmaUnmap } from './dma-map.ts';
+import { syncMapOrUnmap } from './iommu-map-bytes.ts';
 import { iovaOffset } from './iova-granule.ts';
 import { p2pdmaBusAddr, p2pdmaMapType } from './p2pdma.ts';
 import type { ScatterList } from './scatter-list.ts';
@@ -72,7 +73,7 @@ function mapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs
   const pages = bytes / 4096;
   const page = dev.allocIova(pages);
   if (page === 0) return -ENOMEM;
-  const err = mapPieces(dev, sg, page, dir, attrs) || dev.domain!.syncMap(page, pages);
+  const err = mapPieces(dev, sg, page, dir, attrs) || syncMapOrUnmap(dev, page, pages);
   if (err !== 0) {
     dev.freeIova(page, pages, null);
     return err === -ENOMEM ? -ENOMEM : -EINVAL;

@@ -12,7 +12,7 @@ import {
 } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
 import { C_CALL_MAP, C_CALL_UNMAP, C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
-import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { iommuMapBytes, syncMapOrUnmap } from './iommu-map-bytes.ts';
 import { granulePages, iovaOffset } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
 import { warnShortUnmap } from './short-unmap.ts';
@@ -195,10 +195,8 @@ function mapTranslated(
   const page = dev.allocIova(reserved);
   if (page !== 0) {
     const addr = page * 4096 + pad;
-    if (iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs) === 0) {
-      dev.domain!.syncMap(page, pages);
-      return addr;
-    }
+    const err = iommuMapBytes(dev, addr, phys, sizeBytes, dir, attrs);
+    if (err === 0 && syncMapOrUnmap(dev, page, pages) === 0) return addr;
     dev.freeIova(page, reserved, null);
   }
   if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);

@@ -13,6 +13,8 @@ import type { PhysicalMemory } from './physical-memory.ts';
 export class DramView {
   readonly #memory: PhysicalMemory;
   readonly #tags = new Map<Pfn, number>();
+  /** What was cleaned without a barrier yet. */
+  readonly #pending = new Map<Pfn, number>();
   /** Pages that the CPU reaches uncached (coherent allocations of such a device): both sides see the same. */
   readonly #uncached = new Set<Pfn>();
 
@@ -33,15 +35,33 @@ export class DramView {
 
   /** Write the CPU's view of pages back to memory. Pages outside of the memory have no cache. */
   clean(pfn: Pfn, pages: number): void {
+    this.cleanLater(pfn, pages);
+    this.flush();
+  }
+
+  /** Begin to write the CPU's view of pages back; it is there for sure only after {@link flush}. */
+  cleanLater(pfn: Pfn, pages: number): void {
     for (let page = pfn; page < pfn + pages; page++) {
-      if (this.#isCached(page)) this.#tags.set(page, this.#memory.readTag(page));
+      if (this.#isCached(page)) this.#pending.set(page, this.#memory.readTag(page));
     }
+  }
+
+  /** Wait for everything that was begun (arch_sync_dma_flush: a barrier, so of whatever device). */
+  flush(): void {
+    if (this.#pending.size === 0) return;
+    for (const [page, tag] of this.#pending) this.#tags.set(page, tag);
+    this.#pending.clear();
   }
 
   /** Make the CPU see what memory holds. */
   invalidate(pfn: Pfn, pages: number): void {
     for (let page = pfn; page < pfn + pages; page++) {
-      if (this.#isCached(page)) this.#memory.writeTag(page, this.#tags.get(page) ?? 0);
+      if (!this.#isCached(page)) continue;
+      // Maintenance of one address happens in program order, barrier or not.
+      const begun = this.#pending.get(page);
+      if (begun !== undefined) this.#tags.set(page, begun);
+      this.#pending.delete(page);
+      this.#memory.writeTag(page, this.#tags.get(page) ?? 0);
     }
   }
 
@@ -50,6 +70,7 @@ export class DramView {
     if (uncached) this.#uncached.add(pfn);
     else this.#uncached.delete(pfn);
     this.#tags.delete(pfn);
+    this.#pending.delete(pfn);
   }
 
   #isCached(pfn: Pfn): boolean {

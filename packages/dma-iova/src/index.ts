@@ -46,7 +46,7 @@ export { FLUSH_QUEUE_GEOMETRY, FlushQueue, type FlushQueueKind } from './flush-q
 export type { IoPageTableFormat, IoPageTableName, UnmapModel } from './io-page-table/format.ts';
 export { IO_PAGE_TABLES } from './io-page-table/formats.ts';
 export { encodeVtdTables } from './io-page-table/vtd-encode.ts';
-export type { IommuDomain, UnmapHolesResult } from './iommu-domain.ts';
+export type { IommuDomain, IommuDomainCapabilities, UnmapHolesResult } from './iommu-domain.ts';
 export { IotlbGather } from './iotlb-gather.ts';
 export type { IovaAllocator, IovaAllocatorName } from './iova/iova-allocator.ts';
 export { iovaAllocator } from './iova/iova-allocators.ts';
@@ -60,6 +60,7 @@ export {
 } from './iova/trace-compare.ts';
 export type { IovaTraceEvent } from './iova/trace-event.ts';
 export { p2pdmaBusAddr, p2pdmaMapType, type P2pClient, type P2pMapType, type P2pProvider } from './p2pdma.ts';
+export { PageBlocks } from './page-blocks.ts';
 export { PeerMemory } from './peer-memory.ts';
 export { PagingDomain } from './paging-domain.ts';
 export type { PagingDomainOptions } from './paging-domain-options.ts';

@@ -10,12 +10,26 @@ export interface UnmapHolesResult {
   readonly firstHolePage: number;
 }
 
+/** What a domain can do. A simulated page table can do all of it; a native one declares what it cannot. */
+export interface IommuDomainCapabilities {
+  /** A range inside of what one map made can be unmapped, where the leaves of the page table allow it. */
+  readonly subAreaUnmap: boolean;
+  /** A translation may stay cached after its unmap until {@link IommuDomain.sync}. */
+  readonly deferredFlush: boolean;
+  /** `translate` asks the page table of the hardware, not a record of what was mapped. */
+  readonly physicalAddresses: boolean;
+  /** Pages of the page table can be counted, and leaves seen as the hardware sees them. */
+  readonly tables: boolean;
+}
+
 /**
  * A paging domain of an IOMMU (struct iommu_domain with its page table): the seam to a native backend.
  *
  * All numbers are 4 KiB pages; ranges are multiples of the smallest leaf. Nothing here sleeps. The caller owns the IOVA range that it works on.
  */
 export interface IommuDomain {
+  /** Absent: everything. */
+  readonly capabilities?: IommuDomainCapabilities;
   /** Format of the page table, for reports. */
   readonly format: string;
   /** Leaf sizes as log2 of 4 KiB pages, ascending (pgsize_bitmap). The first one is the granule of IOVAs. */
@@ -25,6 +39,11 @@ export interface IommuDomain {
    * for drivers with `map_pages`).
    */
   readonly unfittingErrno: Errno;
+  /**
+   * Whether one gather may hold ranges that do not touch. Otherwise (PT_FEAT_FLUSH_RANGE_NO_GAPS: AMD with NpCache) it
+   * is synced before such a range is added.
+   */
+  readonly gathersGaps: boolean;
   /** Table entries that a walk to the smallest leaf loads; it may grow. */
   readonly levels: number;
   /** Last IOVA page of the aperture. */
@@ -49,7 +68,11 @@ export interface IommuDomain {
   unmapRange(iovaPage: number, pages: number, gather: IotlbGather): number;
   /** Unmap whatever is mapped in a range; holes are stepped over. The result object is reused. */
   unmapHoles(iovaPage: number, pages: number, gather: IotlbGather): UnmapHolesResult;
-  /** Make new mappings visible (iotlb_sync_map). */
+  /**
+   * Make new mappings visible (iotlb_sync_map).
+   *
+   * @returns 0 or the driver's errno; on error the caller unmaps what it has mapped.
+   */
   syncMap(iovaPage: number, pages: number): Errno;
   /** Invalidate what a gather collected and free its tables; nothing when it is empty (iommu_iotlb_sync). */
   sync(gather: IotlbGather): void;

@@ -56,14 +56,22 @@ export class PageBlocks {
   free(pfn: Pfn, order: number): void {
     this.#check(pfn, order);
     const end = pfn + (1 << order);
-    for (let page = pfn; page < end; page++) {
-      if (this.#inUse[page] !== 1)
-        throw new RangeError(`page ${page} is free already (freeing ${pfn}, order ${order})`);
-    }
+    const free = this.#firstFree(pfn, end);
+    if (free >= 0) throw new RangeError(`page ${free} is free already (freeing ${pfn}, order ${order})`);
     if (order === 0) this.#inUse[pfn] = 0;
     else this.#inUse.fill(0, pfn, end);
     this.#buddy.free(pfn, order);
     if (this.#freePoint.enabled) this.#freePoint.emit(pfn, 1 << order);
+  }
+
+  /** First page of a block that is not in use, -1 for none. A search over bytes is faster than a loop from 32 on. */
+  #firstFree(pfn: Pfn, end: Pfn): Pfn {
+    if (end - pfn >= 32) {
+      const at = this.#inUse.subarray(pfn, end).indexOf(0);
+      return at < 0 ? -1 : pfn + at;
+    }
+    for (let page = pfn; page < end; page++) if (this.#inUse[page] !== 1) return page;
+    return -1;
   }
 
   /** Whether a page is in use. */

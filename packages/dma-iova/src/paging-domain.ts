@@ -1,9 +1,11 @@
 import {
   EEXIST,
   EINVAL,
+  ENOMEM,
   ENXIO,
   ERANGE,
   type Errno,
+  type FaultSite,
   type Machine,
   type Pfn,
   type Tracepoint,
@@ -42,12 +44,13 @@ const MMIO_SHIFT = Math.log2(IOMMU_MMIO / E_MMIO);
 
 /**
  * The simulated IOMMU domain: a radix page table of one format, its IOTLB, and the rules of drivers/iommu/iommu.c
- * around them. Fault site `iommu.alloc_table`.
+ * around them. Fault sites `iommu.alloc_table` and, in caching mode, `iommu.sync_map`.
  */
 export class PagingDomain implements IommuDomain {
   readonly name: string;
   readonly leafOrders: readonly number[];
   readonly unfittingErrno: Errno;
+  readonly gathersGaps: boolean;
   readonly apertureLastPage: number;
   readonly cachingMode: boolean;
   /** @internal the page table, for tests and reports. */
@@ -58,6 +61,7 @@ export class PagingDomain implements IommuDomain {
   readonly #counters: Float64Array;
   readonly #endCounting: () => void;
   readonly #invalidations: InvalidationQueue;
+  readonly #syncSite: FaultSite;
   /** Limits of the format. */
   readonly #lastIova: number = 0;
   readonly #endPfn: number = 0;
@@ -82,6 +86,8 @@ export class PagingDomain implements IommuDomain {
     this.unfittingErrno = o.format.unaligned === 'enxio' ? -ENXIO : -EINVAL;
     this.leafOrders = o.format.leafOrders;
     this.cachingMode = o.cachingMode ?? false;
+    this.gathersGaps = !(o.format.noGapsWhenCaching && this.cachingMode);
+    this.#syncSite = machine.faultInjection.site('iommu.sync_map');
     this.#machine = machine;
     this.#format = o.format;
     const counters = dmaCounters(machine);
@@ -202,7 +208,9 @@ export class PagingDomain implements IommuDomain {
   }
 
   syncMap(iovaPage: number, pages: number): Errno {
-    if (this.cachingMode && pages > 0) this.#invalidations.range(iovaPage, iovaPage + pages, true);
+    if (!this.cachingMode) return 0;
+    if (this.#syncSite.shouldFail()) return -ENOMEM;
+    if (pages > 0) this.#invalidations.range(iovaPage, iovaPage + pages, true);
     return 0;
   }
 
@@ -264,13 +272,8 @@ export class PagingDomain implements IommuDomain {
   }
 
   #mapSlow(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
-    if (
-      pages === 1 &&
-      (prot & RW) !== 0 &&
-      this.#mapPoint.enabled &&
-      this.table.mapOne(iovaPage, pfn, entryFlags(prot))
-    ) {
-      this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
+    if (pages === 1 && (prot & RW) !== 0 && this.table.mapOne(iovaPage, pfn, entryFlags(prot))) {
+      if (this.#mapPoint.enabled === true) this.#mapPoint.emit(this.name, iovaPage, pfn, 1, prot);
       return 0;
     }
     if ((prot & RW) === 0) {

@@ -1,5 +1,6 @@
 import type { Pfn } from '@gpusvm/kernel';
-import type { P2pProvider } from './p2pdma.ts';
+import type { P2pClient, P2pProvider } from './p2pdma.ts';
+import { NO_PFN } from './physical-memory.ts';
 
 /**
  * Memory behind a BAR of another PCI function: MMIO for everybody else, reachable through `dmaMapResource`, links with
@@ -58,5 +59,37 @@ export class PeerMemory implements P2pProvider {
   writeTag(pfn: Pfn, tag: number): void {
     if (!this.holds(pfn)) throw new RangeError(`pfn ${pfn} is not in ${this.name}`);
     this.#tags[pfn - this.pfn] = tag;
+  }
+}
+
+/** @internal The peers that one device reaches. */
+export class PeerWindows {
+  readonly #client: P2pClient;
+  readonly #peers: PeerMemory[] = [];
+
+  constructor(client: P2pClient) {
+    this.#client = client;
+  }
+
+  get isEmpty(): boolean {
+    return this.#peers.length === 0;
+  }
+
+  connect(peer: PeerMemory): void {
+    this.#peers.push(peer);
+  }
+
+  /** The peer whose BAR holds a page of physical address space. */
+  at(pfn: Pfn): PeerMemory | undefined {
+    return this.#peers.find((peer) => peer.holds(pfn));
+  }
+
+  /** A bus address of a peer below the same switch never reaches the IOMMU: the switch routes it to the peer. */
+  throughSwitch(busPage: number): Pfn {
+    for (const peer of this.#peers) {
+      if (peer.upstreamBridge !== this.#client.upstreamBridge) continue;
+      if (peer.holds(peer.pfnAtBus(busPage))) return peer.pfnAtBus(busPage);
+    }
+    return NO_PFN;
   }
 }

@@ -106,9 +106,43 @@ describe('links of a device that does not snoop', () => {
     const state = new DmaIovaState();
     dmaIovaTryAlloc(dev, state, 0, 3 * PAGE);
     for (const i of [0, 2]) dmaIovaLink(dev, state, (PFN + i) * PAGE, i * PAGE, PAGE, DMA_BIDIRECTIONAL, 0);
+    dmaIovaSync(dev, state, 0, 3 * PAGE);
     for (const i of [0, 2]) dev.writeTag(state.addr + i * PAGE, 40 + i);
     dmaIovaUnlink(dev, state, 0, 3 * PAGE, DMA_BIDIRECTIONAL, 0);
     expect([memory.readTag(PFN), memory.readTag(PFN + 2)]).toEqual([40, 0]);
+  });
+});
+
+describe('the barrier behind the cache maintenance of a link', () => {
+  it('comes with the sync since 7.3, and with the link before', () => {
+    for (const [profile, early] of [
+      ['linux-7.2', 5],
+      ['linux-7.3', 0],
+    ] as const) {
+      const machine = new Machine({ profile });
+      const memory = new TagMemory(machine, { pages: 2048 });
+      const dev = new DmaDevice(machine, memory, { name: 'soc', iommu: 'strict', coherent: false });
+      memory.claimPages(PFN, 0);
+      memory.writeTag(PFN, 5);
+      const state = new DmaIovaState();
+      dmaIovaTryAlloc(dev, state, 0, PAGE);
+      dmaIovaLink(dev, state, PFN * PAGE, 0, PAGE, DMA_BIDIRECTIONAL, 0);
+      expect(dev.readTag(state.addr)).toBe(early);
+      // Written after the link: not part of what the link has cleaned.
+      memory.writeTag(PFN, 6);
+      dmaIovaSync(dev, state, 0, PAGE);
+      expect(dev.readTag(state.addr)).toBe(5);
+    }
+  });
+
+  it('is done by any later mapping too', () => {
+    const { memory, dev } = setup();
+    const state = new DmaIovaState();
+    dmaIovaTryAlloc(dev, state, 0, PAGE);
+    memory.writeTag(PFN, 5);
+    dmaIovaLink(dev, state, PFN * PAGE, 0, PAGE, DMA_BIDIRECTIONAL, 0);
+    dmaMapPage(dev, PFN + 1, 0, PAGE, DMA_BIDIRECTIONAL, 0);
+    expect(dev.readTag(state.addr)).toBe(5);
   });
 });
 

@@ -103,6 +103,28 @@ function* migrate(startPage, flags, fill) {
   mm.mmapLock.upRead();
 }
 
+/** Forks of a process with 262144 written pages; the child exits outside of the time. */
+function forkTimes() {
+  const pages = 1 << 18;
+  const big = new Machine();
+  const table = new FolioTable(big, new TagMemory(big, { pages: pages + 4096 }));
+  const parent = new Mm(big, table, { name: 'parent' });
+  const times = [];
+  big.run(
+    (function* () {
+      yield* parent.mmap(512, pages, { read: true, write: true });
+      for (let i = 0; i < pages; i++) yield* parent.cpuWrite(512 + i, i + 1);
+      for (let round = 0; round < 30; round++) {
+        const start = now();
+        const child = yield* parent.fork('child');
+        times.push(now() - start);
+        yield* child.exit();
+      }
+    })(),
+  );
+  return times;
+}
+
 let fillNs = 0;
 const now = () => Number(process.hrtime.bigint());
 
@@ -155,6 +177,7 @@ for (let round = 0; round < ROUNDS; round++) {
     samples[name].push(now() - start - fillNs);
   }
 }
+samples['fork of 1 GiB of single pages'] = forkTimes();
 for (const [name, times] of Object.entries(samples)) {
   times.sort((a, b) => a - b);
   const p10 = times[Math.floor(times.length / 10)] / 1000;

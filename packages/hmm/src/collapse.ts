@@ -16,10 +16,11 @@ import { type CollapseLimits, checkPages, type ScanResult, scanPmd } from './col
 import { mapPmd, unmapFolioPage } from './map-entry.ts';
 import { madviseWalkVmas } from './madvise-walk.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import { PTE_ANON_EXCLUSIVE, PTE_DIRTY, PTE_KIND, PTE_PRESENT, PTE_WRITE, PTE_ZERO } from './pte.ts';
+import { COLLAPSE_TRACE } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
 /** MADV_COLLAPSE has no limits. */
@@ -72,6 +73,13 @@ export function* khugepaged(mm: Mm): Task<number> {
 
 /** hpage_collapse_scan_pmd and collapse_huge_page */
 function* collapsePmd(mm: Mm, page: number, limits: CollapseLimits): Task<ScanResult> {
+  const result = yield* tryCollapse(mm, page, limits);
+  const point = mm.machine.trace.point(COLLAPSE_TRACE);
+  if (point.enabled) point.emit({ mm: mm.name, startPage: page, result });
+  return result;
+}
+
+function* tryCollapse(mm: Mm, page: number, limits: CollapseLimits): Task<ScanResult> {
   yield* mm.mmapLock.downRead();
   const first = suitable(mm, page) === null ? 'vma-check' : scanPmd(mm, page, limits);
   mm.mmapLock.upRead();

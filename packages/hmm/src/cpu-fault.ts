@@ -4,7 +4,7 @@ import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPmd, splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
 import { FAULT_SLOW, mapNewAnonPmd, minorFault } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import {
@@ -24,7 +24,6 @@ import {
   PTE_ZERO,
 } from './pte.ts';
 import { removeDeviceExclusive } from './exclusive-fault.ts';
-import { MIGRATE_TO_RAM_TRACE } from './protocol-tracepoints.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { swapIn } from './swap-in.ts';
 import { handleUserfault } from './userfaultfd.ts';
@@ -128,7 +127,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   folios.counters.values[CPU_FAULT_DEVICE]!++;
   if (mm.machine.scheduler.preemptive) yield DEVICE;
   const ops = folios.pagemapOf(head)!.ops;
-  const point = mm.machine.trace.point(MIGRATE_TO_RAM_TRACE);
+  const point = mm.folios.protocol.migrateToRam;
   if (point.enabled) point.emit({ phase: 'begin', folio: head });
   const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
   if (point.enabled) point.emit({ phase: 'end', folio: head });
@@ -152,11 +151,11 @@ export function* copyOnWrite(
   unshare: boolean = false,
 ): Task<number> {
   if (node.huge !== 0) return yield* copyOnWritePmd(mm, vma, page, node);
-  if (mm.notifiers === null) return copyPage(mm, node, page & 511, unshare);
+  if (mm.notifiers === null) return copyPage(mm, vma, node, page & 511, unshare);
   const range = mmuNotifierRange('CLEAR', page, page + 1);
   yield* mmuNotifierInvalidateRangeStart(mm, range);
   const now = mm.pageTable.nodeOf(page);
-  const code = now === null || now.huge !== 0 ? 0 : copyPage(mm, now, page & 511, unshare);
+  const code = now === null || now.huge !== 0 ? 0 : copyPage(mm, vma, now, page & 511, unshare);
   yield* mmuNotifierInvalidateRangeEnd(mm, range);
   return code;
 }
@@ -215,7 +214,7 @@ function* copyHugetlb(mm: Mm, vma: Vma, node: PmdNode): Task<number> {
  *
  * @returns 0, also when the entry has changed meanwhile, or VM_FAULT_OOM.
  */
-function copyPage(mm: Mm, node: PmdNode, slot: number, unshare: boolean): number {
+function copyPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, unshare: boolean): number {
   const bits = node.bits[slot]!;
   const kind = bits & PTE_KIND;
   if ((kind !== PTE_PRESENT && kind !== PTE_ZERO) || (bits & PTE_WRITE) !== 0) return 0;
@@ -226,6 +225,7 @@ function copyPage(mm: Mm, node: PmdNode, slot: number, unshare: boolean): number
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
+  vma.anonVma = true;
   node.pfn[slot] = pfn;
   node.bits[slot] = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (unshare ? 0 : PTE_WRITE);
   if (kind === PTE_PRESENT) {

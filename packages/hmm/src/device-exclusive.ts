@@ -11,10 +11,11 @@ import {
 import { handleMmFault } from './cpu-fault.ts';
 import { FOLIO_ANON } from './folio-flags.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { PTE_EXCLUSIVE, PTE_KIND, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
 import { splitHugePmd } from './split-pmd.ts';
+import { DEVICE_EXCLUSIVE } from './tracepoints.ts';
 
 const LOCK: SchedPoint = schedPoint('make_device_exclusive: folio lock');
 const WRITABLE_MASK = PTE_KIND | PTE_WRITE | PTE_PROTNONE;
@@ -90,7 +91,11 @@ function* exclude(mm: Mm, page: number, pfn: Pfn, owner: object): Task<boolean> 
     node.huge === 0 &&
     node.pfn[slot] === pfn &&
     (node.bits[slot]! & WRITABLE_MASK) === WRITABLE;
-  if (same) node.bits[slot] = (node.bits[slot]! & ~PTE_KIND) | PTE_EXCLUSIVE;
+  if (same) {
+    node.bits[slot] = (node.bits[slot]! & ~PTE_KIND) | PTE_EXCLUSIVE;
+    const point = mm.machine.trace.point(DEVICE_EXCLUSIVE);
+    if (point.enabled) point.emit({ mm: mm.name, page, pfn, on: true });
+  }
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
   return same;
 }

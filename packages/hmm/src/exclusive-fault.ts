@@ -3,9 +3,10 @@ import { EXCLUSIVE_REVOKE } from './counters.ts';
 import { restoreExclusive } from './exclusive-entry.ts';
 import { lockOrRetry } from './lock-or-retry.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { PTE_EXCLUSIVE, PTE_KIND } from './pte.ts';
+import { DEVICE_EXCLUSIVE } from './tracepoints.ts';
 import { VM_FAULT_RETRY } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
 
@@ -34,6 +35,8 @@ export function* removeDeviceExclusive(mm: Mm, vma: Vma, page: number, mayDrop: 
   ) {
     restoreExclusive(mm, vma, node, slot);
     folios.counters.values[EXCLUSIVE_REVOKE]!++;
+    const point = mm.machine.trace.point(DEVICE_EXCLUSIVE);
+    if (point.enabled) point.emit({ mm: mm.name, page, pfn, on: false });
   }
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
   folios.unlock(head);

@@ -1,6 +1,7 @@
 import { type Machine, type Pfn, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_LOCKED, FOLIO_PINNED, FOLIO_WAITERS } from './folio-flags.ts';
-import { traceFolioLock } from './protocol-tracepoints.ts';
+import { ProtocolTracepoints } from './protocol-tracepoints.ts';
+import { PAGE_PIN } from './tracepoints.ts';
 import { grown16, grown32, grown8 } from './grown-array.ts';
 
 /**
@@ -14,6 +15,8 @@ import { grown16, grown32, grown8 } from './grown-array.ts';
  */
 export abstract class FolioArrays {
   readonly machine: Machine;
+  /** @internal */
+  readonly protocol: ProtocolTracepoints;
   /** @internal hot arrays; replaced when a device window is appended, so never keep them across a sleep. */
   refs: Int32Array;
   /** @internal */
@@ -28,6 +31,7 @@ export abstract class FolioArrays {
 
   constructor(machine: Machine, pages: number) {
     this.machine = machine;
+    this.protocol = new ProtocolTracepoints(machine);
     this.#pages = pages;
     this.refs = new Int32Array(pages);
     this.maps = new Int32Array(pages);
@@ -89,7 +93,7 @@ export abstract class FolioArrays {
 
   /** Take the folio lock; may sleep (folio_lock). The caller holds a reference. */
   *lock(head: Pfn): Task<void> {
-    traceFolioLock(this.machine, head);
+    if (this.protocol.folioLock.enabled) this.protocol.folioLock.emit({ folio: head });
     while (!this.trylock(head)) yield* this.waitLocked(head);
   }
 
@@ -133,6 +137,7 @@ export abstract class FolioArrays {
     this.get(head);
     this.#pins.set(head, (this.#pins.get(head) ?? 0) + 1);
     this.flags[head]! |= FOLIO_PINNED;
+    this.#tracePins(head);
   }
 
   /** Release a GUP pin (unpin_user_page). */
@@ -145,7 +150,13 @@ export abstract class FolioArrays {
       this.#pins.delete(head);
       this.flags[head]! &= ~FOLIO_PINNED;
     }
+    this.#tracePins(head);
     this.put(head);
+  }
+
+  #tracePins(head: Pfn): void {
+    const point = this.machine.trace.point(PAGE_PIN);
+    if (point.enabled) point.emit({ head, pins: this.pinCount(head) });
   }
 
   /** GUP pins of the folio. */

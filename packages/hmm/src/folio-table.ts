@@ -28,7 +28,14 @@ import { PageCache } from './page-cache.ts';
 import { PageGather } from './page-gather.ts';
 import { Rmap } from './rmap.ts';
 import { Swap } from './swap.ts';
-import { FOLIO_SPLIT, type FolioSplitEvent } from './tracepoints.ts';
+import {
+  FOLIO_SPLIT,
+  type FolioSplitEvent,
+  type InvalidateEvent,
+  MIGRATE,
+  type MigrateEvent,
+  MMU_INVALIDATE,
+} from './tracepoints.ts';
 import { ZeroPages } from './zero-pages.ts';
 
 const NO_PFN = -1;
@@ -68,6 +75,10 @@ export class FolioTable extends FolioArrays {
   readonly ramPages: number;
   readonly splitTrace: Tracepoint<FolioSplitEvent>;
   /** @internal */
+  readonly migrateTrace: Tracepoint<MigrateEvent>;
+  /** @internal */
+  readonly invalidateTrace: Tracepoint<InvalidateEvent>;
+  /** @internal */
   readonly splitSite: FaultSite;
   /** @internal */
   readonly isolateSite: FaultSite;
@@ -92,6 +103,8 @@ export class FolioTable extends FolioArrays {
     this.memory = memory;
     this.counters = hmmCounters(machine);
     this.splitTrace = machine.trace.point(FOLIO_SPLIT);
+    this.migrateTrace = machine.trace.point(MIGRATE);
+    this.invalidateTrace = machine.trace.point(MMU_INVALIDATE);
     this.ramPages = memory.totalPages;
     this.rmap = new Rmap(this.mms, memory.totalPages);
     this.pageCache = new PageCache(this);

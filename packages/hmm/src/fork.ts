@@ -1,10 +1,8 @@
 import { type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { copyPmdRange } from './copy-page-range.ts';
-import { FOLIO_ANON } from './folio-flags.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
-import { PTE_KIND, PTE_PRESENT } from './pte.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
@@ -17,7 +15,8 @@ const COPY: SchedPoint = schedPoint('fork: copy_page_range');
  * private VMA (CLEAR if it is hugetlb); the child has none.
  *
  * Entries: device-private and migration entries become read-only in both; device-exclusive ones are made present first;
- * swap slots get one more count. Shared mappings are not copied: the child faults them in.
+ * swap slots get one more count. Mappings that never held a private page are not copied, and nobody is told: the child
+ * faults them in. Locked memory is not locked in the child.
  *
  * Takes the mmap lock for writing; may sleep in notifiers. Cost: O(populated pages), O(1) for a PMD leaf.
  *
@@ -30,9 +29,10 @@ export function* dupMmap(parent: Mm, child: Mm): Task<Errno> {
   try {
     for (const vma of parent.vmas.all()) {
       const copy = vma.dup();
+      copy.locked = false;
       if (copy.mapping !== null) copy.mapping.users++;
       child.vmas.insert(copy);
-      if (needsCopy(parent, vma)) err = yield* copyVma(parent, child, vma);
+      if (needsCopy(vma)) err = yield* copyVma(parent, child, vma);
       if (err !== 0) break;
     }
   } finally {
@@ -42,28 +42,8 @@ export function* dupMmap(parent: Mm, child: Mm): Task<Errno> {
 }
 
 /** vma_needs_copy: whatever the child could not fault in by itself. */
-function needsCopy(mm: Mm, vma: Vma): boolean {
-  if (vma.io) return false;
-  if (vma.hugetlb || vma.mixedmap || vma.anonymous) return true;
-  return !vma.shared && hasAnonEntry(mm, vma);
-}
-
-/** Whether a private file mapping has pages of its own (stands for vma->anon_vma). */
-function hasAnonEntry(mm: Mm, vma: Vma): boolean {
-  const { folios, pageTable } = mm;
-  const endPmd = Math.ceil(vma.endPage / 512);
-  let node = pageTable.next(Math.floor(vma.startPage / 512), endPmd);
-  for (; node !== null; node = pageTable.next(node.index + 1, endPmd)) {
-    const to = Math.min(vma.endPage - node.startPage, 512);
-    for (let slot = Math.max(vma.startPage - node.startPage, 0); slot < to; slot++) {
-      const bits = node.huge === 0 ? node.bits[slot]! : node.huge;
-      const pfn = node.huge === 0 ? node.pfn[slot]! : node.hugePfn;
-      if (bits === 0) continue;
-      if ((bits & PTE_KIND) !== PTE_PRESENT) return true;
-      if ((folios.flags[folios.head(pfn)]! & FOLIO_ANON) !== 0) return true;
-    }
-  }
-  return false;
+function needsCopy(vma: Vma): boolean {
+  return vma.mixedmap || vma.anonVma;
 }
 
 function* copyVma(parent: Mm, child: Mm, vma: Vma): Task<Errno> {

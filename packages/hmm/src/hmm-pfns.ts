@@ -28,8 +28,13 @@ export class HmmPfns {
   readonly pfn: Float64Array;
   readonly flags: Uint16Array;
 
-  constructor(pages: number) {
-    this.pfn = new Float64Array(pages).fill(-1);
-    this.flags = new Uint16Array(pages);
+  constructor(pages: number, pfn?: Float64Array, flags?: Uint16Array) {
+    this.pfn = pfn ?? new Float64Array(pages).fill(-1);
+    this.flags = flags ?? new Uint16Array(pages);
+  }
+
+  /** Entries that live in arrays of somebody else, for instance a part of a larger array. */
+  static over(pfn: Float64Array, flags: Uint16Array): HmmPfns {
+    return new HmmPfns(pfn.length, pfn, flags);
   }
 }

@@ -15,6 +15,15 @@ export { splitFolio } from './folio-split.ts';
 export * from './folio-flags.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
+export {
+  HmmDmaMap,
+  type HmmDmaMode,
+  type HmmP2p,
+  hmmDmaMapAlloc,
+  hmmDmaMapFree,
+  hmmDmaMapPfn,
+  hmmDmaUnmapPfn,
+} from './hmm-dma-map.ts';
 export * from './hmm-pfns.ts';
 export type { InstallOptions } from './install-run.ts';
 export { migrateDeviceCoherentFolio } from './migrate-coherent.ts';
@@ -41,9 +50,8 @@ export {
   mmuIntervalReadBegin,
   mmuIntervalReadRetry,
   mmuIntervalSetSeq,
-  mmuNotifierInvalidateRangeEnd,
-  mmuNotifierInvalidateRangeStart,
 } from './mmu-interval-notifier.ts';
+export { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 export { type MmuNotifierEvent, type MmuNotifierRange, mmuNotifierRange } from './mmu-notifier-range.ts';
 export { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
 export type { MremapOptions } from './mremap.ts';
@@ -64,3 +72,5 @@ export { tryToMigrate } from './unmap-folio.ts';
 export { Userfaultfd } from './userfaultfd.ts';
 export { VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm-fault.ts';
 export { Vma, type VmaOptions } from './vma.ts';
+export { truncate } from './truncate.ts';
+export { clearRefs, msync } from './write-protect.ts';

@@ -56,6 +56,7 @@ export function installRun(
   if (!zero && !(pfn >= 1 && pfn + pages <= mm.folios.ramPages)) {
     throw new RangeError(`pfns ${pfn}..${pfn + pages - 1} are not RAM`);
   }
+  if (anon && !zero) vma.anonVma = true;
   const bits = entryBits(vma, zero, anon, o.readOnly === true);
   let i = 0;
   while (i < pages) {

@@ -3,7 +3,7 @@ import { FOLIO_ANON, FOLIO_DEVICE, FOLIO_DIRTY, FOLIO_LAZYFREE, FOLIO_SWAPCACHE 
 import { splitFolio } from './folio-split.ts';
 import { madviseWalkVmas } from './madvise-walk.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import { MARKER_HWPOISON, MARKER_POISON, PTE_DIRTY, PTE_KIND, PTE_PRESENT, PTE_SWAP } from './pte.ts';

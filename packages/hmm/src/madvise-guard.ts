@@ -18,6 +18,8 @@ export function madviseGuardInstall(mm: Mm, startPage: number, pages: number): T
   return madviseWalkVmas(mm, startPage, pages, function* (vma, from, to) {
     if (!mayGuard(mm, vma)) return -EINVAL;
     if (hasPages(mm, from, to)) yield* zapVmaRange(mm, from, to);
+    // Fork has to copy the markers.
+    vma.anonVma = true;
     return install(mm, from, to);
   });
 }

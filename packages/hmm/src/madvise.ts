@@ -2,7 +2,7 @@ import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } fr
 import { madviseWalkVmas } from './madvise-walk.ts';
 import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';
 import { zapRange } from './zap.ts';

@@ -47,6 +47,8 @@ export function* migrateVmaCollect(args: MigrateVma): Task<void> {
   }
   args.npages = args.endPage - args.startPage;
   args.cpages = collector.cpages;
+  args.collected = collector.pages;
+  args.ramSlots = collector.ramSlots;
 }
 
 /** migrate_vma_split_folio. The lock and reference of the fault folio are the fault's. */
@@ -64,6 +66,10 @@ function* splitForMigration(args: MigrateVma, head: Pfn): Task<boolean> {
 
 class Collector {
   cpages = 0;
+  /** 4K pages in slots that migrate. */
+  pages = 0;
+  /** Slots with RAM, which have to be isolated from the LRU. */
+  ramSlots = 0;
   /** Where the last look stopped. */
   page = 0;
   splitHead: Pfn = -1;
@@ -111,6 +117,7 @@ class Collector {
       src.flags.fill(MIGRATE_PFN_MIGRATE, slot, slot + stop - page);
       this.cpages += stop - page;
     }
+    this.pages += stop - page;
     return 'done';
   }
 
@@ -138,6 +145,8 @@ class Collector {
     src.pfn[slot] = head;
     src.flags[slot] = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND | write;
     this.cpages++;
+    this.pages += 512;
+    if (head < folios.ramPages) this.ramSlots++;
     return 'done';
   }
 
@@ -184,6 +193,7 @@ class Collector {
     let at = (page - nodeStart) | 0;
     let slot = (page - startPage) | 0;
     let cpages = 0;
+    let ramSlots = 0;
     for (; at < to; at++, slot++) {
       const entry = bits[at]!;
       const kind = entry & PTE_KIND;
@@ -204,6 +214,8 @@ class Collector {
         if (this.#thp) {
           this.page = nodeStart + at;
           this.cpages += cpages;
+          this.pages += cpages;
+          this.ramSlots += ramSlots;
           this.splitHead = head;
           return 'split-folio';
         }
@@ -215,6 +227,7 @@ class Collector {
       }
       // The reference of the entry becomes the migration's.
       maps[head]!--;
+      if (frame < ramPages) ramSlots++;
       if (refs[head]! <= 0) throw new Error(`pfn ${head} is mapped but free`);
       bits[at] = (entry & ~PTE_KIND) | PTE_MIGRATION;
       src.pfn[slot] = frame;
@@ -223,6 +236,8 @@ class Collector {
       cpages++;
     }
     this.cpages += cpages;
+    this.pages += cpages;
+    this.ramSlots += ramSlots;
     this.page = stop;
     return 'done';
   }

@@ -11,7 +11,7 @@ import {
 } from './migrate-pfns.ts';
 import { migrateUnmap } from './migrate-unmap.ts';
 import { migratingPages } from './migrate-vma.ts';
-import { MIGRATE_SLOTS_TRACE, type MigrateSlotsEvent } from './protocol-tracepoints.ts';
+import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
 
 const COLLECT: SchedPoint = schedPoint('migrate_device_pfns: collect');
 
@@ -52,7 +52,7 @@ export function* migrateDevicePfns(folios: FolioTable, src: MigratePfns, npages:
     i += 2 ** order - 1;
   }
   folios.counters.values[MIGRATE_COLLECTED]! += migratingPages(src, npages);
-  yield* migrateUnmap(folios, src, npages, -1);
+  yield* migrateUnmap(folios, src, npages, -1, 0);
   traceSlots(folios, src, src, npages, 'setup');
   return 0;
 }
@@ -91,6 +91,6 @@ function traceSlots(
   slots: number,
   phase: MigrateSlotsEvent['phase'],
 ): void {
-  const point = folios.machine.trace.point(MIGRATE_SLOTS_TRACE);
+  const point = folios.protocol.migrateSlots;
   if (point.enabled) point.emit({ phase, src, dst, slots, faultFolio: -1, startPage: -1, mm: null });
 }

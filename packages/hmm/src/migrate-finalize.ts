@@ -1,6 +1,16 @@
 import type { Pfn, SchedPoint, Task } from '@gpusvm/kernel';
 import { schedPoint } from '@gpusvm/kernel';
-import { FOLIO_DEVICE, FOLIO_DEVICE_MASK, FOLIO_LOCKED, FOLIO_WAITERS } from './folio-flags.ts';
+import {
+  FOLIO_CACHED,
+  FOLIO_DEVICE,
+  FOLIO_DEVICE_MASK,
+  FOLIO_HWPOISON,
+  FOLIO_ISOLATED,
+  FOLIO_LOCKED,
+  FOLIO_SWAPCACHE,
+  FOLIO_WAITERS,
+} from './folio-flags.ts';
+import type { DevPagemap } from './dev-pagemap.ts';
 import type { FolioTable } from './folio-table.ts';
 import {
   MIGRATE_PFN_COMPOUND,
@@ -13,6 +23,8 @@ import type { PmdNode } from './page-table.ts';
 import { PTE_DEVICE, PTE_KIND, PTE_MIGRATION, PTE_PRESENT } from './pte.ts';
 
 const COMMITTED = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
+/** What needs the full test of freeing a folio. */
+const UNUSUAL = FOLIO_CACHED | FOLIO_SWAPCACHE | FOLIO_ISOLATED | FOLIO_HWPOISON;
 const FINALIZE: SchedPoint = schedPoint('migrate_device_finalize');
 
 /**
@@ -90,13 +102,14 @@ class CommitCursor {
   /** Finish slots of the common case; returns the first one that is not, or `slots`. */
   commitRun(from: number, slots: number): number {
     const folios = this.#folios;
-    const { refs, maps, flags, orders, rmap } = folios;
+    const { refs, maps, flags, orders, rmap, gather, ramPages } = folios;
     const { mmIds, bases } = rmap;
     const { pfn: srcPfn, flags: srcFlags } = this.#src;
     const { pfn: dstPfn, flags: dstFlags } = this.#dst;
     const shared = rmap.anyShared;
     let mmId = -1;
     let node: PmdNode | null = null;
+    let pagemap: DevPagemap | null = null;
     let start = 0;
     for (let i = from; i < slots; i++) {
       if ((srcFlags[i]! & COMMITTED) !== COMMITTED || (dstFlags[i]! & MIGRATE_PFN_VALID) === 0) return i;
@@ -122,9 +135,20 @@ class CommitCursor {
       // The destination's reference passes from the driver to the entry.
       maps[target]!++;
       flags[target]! &= ~FOLIO_LOCKED;
-      flags[source]! &= ~FOLIO_LOCKED;
       refs[source] = 0;
-      folios.free(source);
+      if ((state & UNUSUAL) === 0) {
+        // folios.free for a page about which nothing is special; its records went to the target.
+        flags[source] = 0;
+        if (source < ramPages) {
+          gather.free(source);
+        } else {
+          if (pagemap === null || !pagemap.contains(source)) pagemap = folios.pagemapOf(source)!;
+          pagemap.freeFolio(source, 0);
+        }
+      } else {
+        flags[source]! &= ~FOLIO_LOCKED;
+        folios.free(source);
+      }
     }
     return slots;
   }

@@ -35,6 +35,7 @@ export function insertPage(args: MigrateVma, slot: number): boolean {
   const pfn = dst.pfn[slot]!;
   mapPage(mm, node, page & 511, pfn, newBits(args, pfn));
   mm.folios.flags[pfn]! |= FOLIO_ANON;
+  vma!.anonVma = true;
   src.flags[slot] = MIGRATE_PFN_MIGRATE;
   return true;
 }
@@ -57,6 +58,7 @@ export function insertPmd(args: MigrateVma, slot: number): boolean {
   if (node !== null) mm.pageTable.remove(node);
   mapPmd(mm, Math.floor(page / 512), pfn, newBits(args, pfn));
   mm.folios.flags[pfn]! |= FOLIO_ANON;
+  vma!.anonVma = true;
   src.flags[slot] = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;
   return true;
 }

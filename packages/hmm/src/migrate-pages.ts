@@ -19,7 +19,7 @@ import {
   type MigratePfns,
 } from './migrate-pfns.ts';
 import type { MigrateVma } from './migrate-vma.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmd } from './split-pmd.ts';
 

@@ -13,6 +13,7 @@ const UNMAP: SchedPoint = schedPoint('migrate_device_unmap');
  * entry too, then pages with references that nobody accounts for are given back. Isolation from the LRU can fail
  * through the fault site `hmm.isolate_lru` only. May sleep.
  *
+ * @param ramSlots - slots with RAM, each of which asks the fault site.
  * @returns how many slots were given back.
  */
 export function* migrateUnmap(
@@ -20,10 +21,12 @@ export function* migrateUnmap(
   src: MigratePfns,
   slots: number,
   faultFolio: Pfn,
+  ramSlots: number,
 ): Task<number> {
   let failed = 0;
+  const asked = ramSlots === 0 || folios.isolateSite.tryPass(ramSlots);
   if (folios.machine.scheduler.preemptive) yield UNMAP;
-  for (let found = nextTrouble(folios, src, 0, slots, faultFolio); found !== slots; ) {
+  for (let found = nextTrouble(folios, src, 0, slots, faultFolio, asked); found !== slots; ) {
     const isolated = found >= 0;
     const i = isolated ? found : -1 - found;
     const pfn = src.pfn[i]!;
@@ -33,7 +36,7 @@ export function* migrateUnmap(
       giveBack(folios, src, i, pfn, faultFolio);
       failed++;
     }
-    found = nextTrouble(folios, src, i + 1, slots, faultFolio);
+    found = nextTrouble(folios, src, i + 1, slots, faultFolio, asked);
   }
   return failed;
 }
@@ -48,6 +51,7 @@ function nextTrouble(
   from: number,
   slots: number,
   faultFolio: Pfn,
+  asked: boolean,
 ): number {
   const { maps, orders, refs, flags, isolateSite } = folios;
   for (let i = from; i < slots; i++) {
@@ -56,7 +60,7 @@ function nextTrouble(
     const pfn = src.pfn[i]! | 0;
     const head = orders[pfn] === 0 ? pfn : folios.head(pfn);
     if ((flags[head]! & FOLIO_DEVICE) === 0) {
-      if ((flags[head]! & FOLIO_ISOLATED) !== 0 || isolateSite.shouldFail()) return -1 - i;
+      if ((flags[head]! & FOLIO_ISOLATED) !== 0 || (!asked && isolateSite.shouldFail())) return -1 - i;
     }
     const alone = maps[head] === 0 && refs[head] === 1 && orders[head] === 0;
     if (!alone && (maps[head] !== 0 || isPinned(folios, head, faultFolio))) return i;

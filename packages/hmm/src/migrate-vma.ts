@@ -1,4 +1,4 @@
-import { EINVAL, type Errno, type Pfn, type Task, type Tracepoint } from '@gpusvm/kernel';
+import { EINVAL, type Errno, type Pfn, type Task } from '@gpusvm/kernel';
 import { MIGRATE_COLLECTED } from './counters.ts';
 import { FOLIO_DEVICE } from './folio-flags.ts';
 import { migrateVmaCollect } from './migrate-collect.ts';
@@ -7,10 +7,10 @@ import { migratePages } from './migrate-pages.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, type MigratePfns } from './migrate-pfns.ts';
 import { migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import { MIGRATE_SLOTS_TRACE, type MigrateSlotsEvent } from './protocol-tracepoints.ts';
-import { MIGRATE, type MigrateEvent } from './tracepoints.ts';
+import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
+import type { MigrateEvent } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
 /** Arguments of a migration by virtual address. */
@@ -45,6 +45,10 @@ export class MigrateVma {
   readonly faultFolio: Pfn;
   /** Slots that migrate; a compound slot counts once. */
   cpages = 0;
+  /** @internal 4K pages in slots that migrate, after collect. */
+  collected = 0;
+  /** @internal slots with RAM, after collect. */
+  ramSlots = 0;
   /** Slots filled by setup, those that do not migrate included. */
   npages = 0;
 
@@ -91,11 +95,14 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   yield* migrateVmaCollect(args);
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
-  if (args.cpages > 0) args.cpages -= yield* migrateUnmap(mm.folios, src, args.npages, args.faultFolio);
-  const pages = migratingPages(src, args.npages);
+  let failed = 0;
+  if (args.cpages > 0)
+    failed = yield* migrateUnmap(mm.folios, src, args.npages, args.faultFolio, args.ramSlots);
+  args.cpages -= failed;
+  const pages = failed === 0 ? args.collected : migratingPages(src, args.npages);
   mm.folios.counters.values[MIGRATE_COLLECTED]! += pages;
   traceSlots(args, 'setup');
-  trace(args, 'setup', pages);
+  trace(args, 'setup');
   return 0;
 }
 
@@ -108,7 +115,7 @@ export function* migrateVmaPages(args: MigrateVma): Task<void> {
   traceSlots(args, 'pages');
   yield* migratePages(args.mm.folios, args.src, args.dst, args.npages, args);
   traceSlots(args, 'committed');
-  trace(args, 'pages', migratingPages(args.src, args.npages));
+  trace(args, 'pages');
 }
 
 /**
@@ -120,7 +127,7 @@ export function* migrateVmaFinalize(args: MigrateVma): Task<void> {
   traceSlots(args, 'finalize');
   yield* finalizeSlots(args.mm.folios, args.src, args.dst, args.npages, args.faultFolio);
   traceSlots(args, 'finalized');
-  trace(args, 'finalize', migratingPages(args.src, args.npages));
+  trace(args, 'finalize');
 }
 
 function isLockedDevice(mm: Mm, head: Pfn): boolean {
@@ -143,14 +150,15 @@ export function migratingPages(src: MigratePfns, slots: number): number {
   return pages;
 }
 
-function trace(args: MigrateVma, phase: MigrateEvent['phase'], pages: number): void {
-  const point: Tracepoint<MigrateEvent> = args.mm.machine.trace.point(MIGRATE);
+function trace(args: MigrateVma, phase: MigrateEvent['phase']): void {
+  const point = args.mm.folios.migrateTrace;
   if (!point.enabled) return;
+  const pages = migratingPages(args.src, args.npages);
   point.emit({ phase, mm: args.mm.name, startPage: args.startPage, slots: args.npages, pages });
 }
 
 function traceSlots(args: MigrateVma, phase: MigrateSlotsEvent['phase']): void {
-  const point = args.mm.machine.trace.point(MIGRATE_SLOTS_TRACE);
+  const point = args.mm.folios.protocol.migrateSlots;
   if (!point.enabled) return;
   const { src, dst, npages: slots, faultFolio, startPage, mm } = args;
   point.emit({ phase, src, dst, slots, faultFolio, startPage, mm });

@@ -114,6 +114,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
     node.used++;
   }
   gather.endAlloc();
+  if (fill) vma.anonVma = true;
   return failed ? -1 - slot : slot;
 }
 
@@ -138,17 +139,18 @@ function anonymousPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boo
     node.used++;
     return 0;
   }
-  return mapNewAnon(mm, node, slot, vma.write) < 0 ? VM_FAULT_OOM : 0;
+  return mapNewAnon(mm, vma, node, slot, vma.write) < 0 ? VM_FAULT_OOM : 0;
 }
 
 /** A fresh anonymous page in an empty entry; its pfn, or -1. */
-function mapNewAnon(mm: Mm, node: PmdNode, slot: number, writable: boolean): Pfn {
+function mapNewAnon(mm: Mm, vma: Vma, node: PmdNode, slot: number, writable: boolean): Pfn {
   const folios = mm.folios;
   const pfn = folios.allocFolio(0);
   if (pfn < 0) return pfn;
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
+  vma.anonVma = true;
   node.bits[slot] = writable ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE;
   node.pfn[slot] = pfn;
   node.used++;
@@ -175,6 +177,7 @@ export function mapNewAnonPmd(mm: Mm, vma: Vma, index: number): boolean {
   const head = folios.allocFolio(PMD_ORDER);
   if (head < 0) return false;
   folios.flags[head]! |= FOLIO_ANON;
+  vma.anonVma = true;
   mapPmd(mm, index, head, vma.write ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE);
   folios.put(head);
   return true;
@@ -192,7 +195,7 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
   const cached = folios.pageCache.fault(space, vma.offsetOf(node.startPage + slot));
   if (cached < 0) return VM_FAULT_OOM;
   if (write && !vma.shared) {
-    const pfn = mapNewAnon(mm, node, slot, true);
+    const pfn = mapNewAnon(mm, vma, node, slot, true);
     if (pfn < 0) return VM_FAULT_OOM;
     folios.writeTag(pfn, folios.readTag(cached));
     return 0;

@@ -8,7 +8,7 @@ interface Family {
   /** Live members, the oldest first. */
   readonly members: Mm[];
   /** Ids of all members, the dead included: reverse-map records still name them. */
-  readonly ids: number[];
+  ids: number[];
 }
 
 const NOBODY: readonly Mm[] = [];
@@ -79,12 +79,14 @@ export class MmRegistry {
 
   /** Ids of dead members of living families that no record names. */
   #reclaimIds(used: Uint8Array): void {
+    const smaller = new Set<Family>();
     for (let id = 1; id < this.#byId.length; id++) {
       const family = this.#families[id] ?? null;
       if (family === null || this.#byId[id] !== null || used[id] !== 0) continue;
-      family.ids.splice(family.ids.indexOf(id), 1);
+      smaller.add(family);
       this.#release(id);
     }
+    for (const family of smaller) family.ids = family.ids.filter((id) => this.#families[id] === family);
   }
 
   #release(id: number): void {

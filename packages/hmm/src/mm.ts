@@ -27,7 +27,7 @@ import {
   PTE_WRITE,
   PTE_ZERO,
 } from './pte.ts';
-import { CPU_FAULT_TRACE, type CpuFaultEvent } from './tracepoints.ts';
+import { CPU_FAULT_TRACE, type CpuFaultEvent, MM_FORK } from './tracepoints.ts';
 import type { Vma, VmaOptions } from './vma.ts';
 import { VmaTree } from './vma-tree.ts';
 
@@ -136,6 +136,8 @@ export class Mm {
   *fork(name: string): Task<Mm | Errno> {
     const child = new Mm(this.machine, this.folios, { name, parent: this });
     const err = yield* dupMmap(this, child);
+    const point = this.machine.trace.point(MM_FORK);
+    if (point.enabled) point.emit({ parent: this.name, child: name, err });
     if (err === 0) return child;
     yield* child.exit();
     return err;

@@ -1,30 +1,7 @@
-import {
-  EAGAIN,
-  EINTR,
-  EINVAL,
-  ENOMEM,
-  EOVERFLOW,
-  type Errno,
-  type SchedPoint,
-  type Task,
-  schedPoint,
-} from '@gpusvm/kernel';
-import { NOTIFIER_CALLBACK, NOTIFIER_START } from './counters.ts';
+import { EINTR, EINVAL, ENOMEM, EOVERFLOW, type Errno, type Task } from '@gpusvm/kernel';
 import type { Mm } from './mm.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { MmuNotifierSubscriptions } from './mmu-notifier-subscriptions.ts';
-import {
-  NOTIFIER_CALLBACK_TRACE,
-  NOTIFIER_RANGE_TRACE,
-  NOTIFIER_READ_TRACE,
-  NOTIFIER_REMOVE_TRACE,
-} from './protocol-tracepoints.ts';
-import { MMU_INVALIDATE } from './tracepoints.ts';
-
-const START: SchedPoint = schedPoint('mmu_notifier_invalidate_range_start');
-const CALLBACK: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate');
-const FINISH: SchedPoint = schedPoint('mmu_interval_notifier_ops.invalidate_finish');
-const END: SchedPoint = schedPoint('mmu_notifier_invalidate_range_end');
 
 /**
  * What the first pass of an invalidation leaves for the second (struct mmu_interval_notifier_finish). Owned by the
@@ -170,7 +147,7 @@ export function* mmuIntervalNotifierRemove(sub: MmuIntervalNotifier): Task<void>
   const mm = sub.mm;
   const subs = mm?.notifiers ?? null;
   if (mm === null || subs === null) throw new Error('interval notifier removed that was not inserted');
-  const point = mm.machine.trace.point(NOTIFIER_REMOVE_TRACE);
+  const point = mm.folios.protocol.remove;
   if (point.enabled) point.emit({ sub });
   let waitSeq = 0;
   if (!subs.invalidating) {
@@ -218,103 +195,12 @@ export function mmuIntervalSetSeq(sub: MmuIntervalNotifier, curSeq: number): voi
   sub.invalidateSeq = curSeq;
 }
 
-/**
- * Tell every overlapping subscription that a range is about to change (mmu_notifier_invalidate_range_start). Costs
- * one test when the mm has no subscription; callers on hot paths test `mm.notifiers` themselves.
- *
- * @returns 0; -EAGAIN when the range is not blockable and a callback refused, and then the end must not be called.
- */
-export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange): Task<Errno> {
-  const subs = mm.notifiers;
-  if (subs === null) return 0;
-  const preemptive = mm.machine.scheduler.preemptive;
-  if (preemptive) yield START;
-  const counters = mm.folios.counters.values;
-  counters[NOTIFIER_START]!++;
-  subs.active.add(range);
-  const hit: MmuIntervalNotifier[] = [];
-  subs.tree.forEachOverlap(range.startPage, range.endPage - 1, (sub) => hit.push(sub));
-  if (hit.length > 0) subs.invalidateSeq |= 1;
-  const curSeq = subs.invalidateSeq;
-  trace(mm, range, 'start', curSeq);
-  traceRange(mm, range, 'start');
-  const callback = mm.machine.trace.point(NOTIFIER_CALLBACK_TRACE);
-  const finishes: MmuIntervalNotifierFinish[] = [];
-  let err: Errno = 0;
-  for (const sub of hit) {
-    if (preemptive) yield CALLBACK;
-    counters[NOTIFIER_CALLBACK]!++;
-    if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
-    const result = yield* callFirst(mm, sub, range, curSeq, finishes);
-    if (callback.enabled) callback.emit({ phase: 'end', mm, sub, range, curSeq, result });
-    if (result) continue;
-    if (!range.blockable) {
-      err = -EAGAIN;
-      break;
-    }
-    mm.machine.warn(
-      'mn_itree_invalidate: blockable',
-      `callback of pages ${sub.startPage}..${sub.lastPage} refused`,
-    );
-  }
-  for (const finish of finishes) {
-    if (preemptive) yield FINISH;
-    yield* finish.notifier!.ops!.invalidateFinish!(finish);
-  }
-  if (err !== 0) {
-    subs.end(range);
-    trace(mm, range, 'end', subs.invalidateSeq);
-    traceRange(mm, range, 'refused');
-  }
-  return err;
-}
-
-function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
-  return ops.invalidateStart !== undefined && mm.machine.profile.hmm.twoPassNotifiers;
-}
-
-/** One subscription's first or only pass. What it hands over counts only if it succeeded. */
-function* callFirst(
-  mm: Mm,
-  sub: MmuIntervalNotifier,
-  range: MmuNotifierRange,
-  curSeq: number,
-  finishes: MmuIntervalNotifierFinish[],
-): Task<boolean> {
-  const ops = sub.ops!;
-  if (!usesTwoPasses(mm, ops)) return yield* ops.invalidate!(sub, range, curSeq);
-  const slot: FinishSlot = { finish: null };
-  const ok = yield* ops.invalidateStart!(sub, range, curSeq, slot);
-  if (!ok || slot.finish === null) return ok;
-  slot.finish.notifier = sub;
-  if (ops.invalidateFinish !== undefined) finishes.push(slot.finish);
-  return ok;
-}
-
-/** The range has changed (mmu_notifier_invalidate_range_end). Takes the same object as a start that returned 0. */
-export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange): Task<void> {
-  const subs = mm.notifiers;
-  traceRange(mm, range, 'end');
-  // The mm's first subscription may have come after the start, which then is not on record.
-  if (subs === null || !subs.active.has(range)) return;
-  if (mm.machine.scheduler.preemptive) yield END;
-  subs.end(range);
-  trace(mm, range, 'end', subs.invalidateSeq);
-}
-
-function trace(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'end', seq: number): void {
-  const point = mm.machine.trace.point(MMU_INVALIDATE);
-  if (!point.enabled) return;
-  const { event, startPage, endPage } = range;
-  point.emit({ mm: mm.name, event, startPage, endPage, phase, seq });
-}
-
-function traceRange(mm: Mm, range: MmuNotifierRange, phase: 'start' | 'refused' | 'end'): void {
-  const point = mm.machine.trace.point(NOTIFIER_RANGE_TRACE);
-  if (point.enabled) point.emit({ phase, mm, range });
-}
-
 function traceRead(sub: MmuIntervalNotifier, phase: 'begin' | 'retry', seq: number): void {
-  const point = sub.mm?.machine.trace.point(NOTIFIER_READ_TRACE);
+  const point = sub.mm?.folios.protocol.read;
   if (point?.enabled === true) point.emit({ phase, sub, seq, stale: sub.invalidateSeq !== seq });
+}
+
+/** @internal Whether this kernel calls the two-pass operations of a subscription. */
+export function usesTwoPasses(mm: Mm, ops: MmuIntervalNotifierOps): boolean {
+  return ops.invalidateStart !== undefined && mm.machine.profile.hmm.twoPassNotifiers;
 }

@@ -1,10 +1,11 @@
 import { EFAULT, EINVAL, ENOMEM, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { isUserRange, splitVma, TASK_SIZE_PAGES } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { movePageTables } from './move-page-tables.ts';
 import { unmapLocked } from './munmap.ts';
+import { MM_MREMAP } from './tracepoints.ts';
 import type { Vma } from './vma.ts';
 
 const MOVE: SchedPoint = schedPoint('mremap: move_page_tables');
@@ -108,6 +109,8 @@ function* moveVma(
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   if (mm.machine.scheduler.preemptive) yield MOVE;
   yield* movePageTables(mm, oldPage, newPage, pages);
+  const point = mm.machine.trace.point(MM_MREMAP);
+  if (point.enabled) point.emit({ mm: mm.name, oldPage, newPage, pages });
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
   if (!dontUnmap) {
     yield* unmapLocked(mm, oldPage, pages);

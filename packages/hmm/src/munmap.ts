@@ -1,7 +1,7 @@
 import { EINVAL, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { isUserRange, splitVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';
 import { zapRange } from './zap.ts';

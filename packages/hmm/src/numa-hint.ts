@@ -1,7 +1,7 @@
 import type { Task } from '@gpusvm/kernel';
 import { FOLIO_DEVICE } from './folio-flags.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import { PTE_KIND, PTE_PRESENT, PTE_PROTNONE } from './pte.ts';
 

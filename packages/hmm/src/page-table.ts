@@ -52,6 +52,8 @@ export class PageTable {
   #lastIndex = -1;
   #last: PmdNode | null = null;
   readonly #pool: { pfn: Uint32Array; bits: Uint8Array }[] = [];
+  /** Tables that were ever allocated. */
+  #tables = 0;
   /** Populated PMD entries. */
   nodeCount = 0;
 
@@ -205,10 +207,27 @@ export class PageTable {
     return node;
   }
 
+  /** Tables for as many nodes as there are tables now, at most 64, in two allocations: many small ones are slow. */
+  #growPool(): void {
+    const tables = Math.min(Math.max(this.#tables, 1), POOL);
+    const pfn = new Uint32Array(tables * HPAGE_PMD_NR);
+    const bits = new Uint8Array(tables * HPAGE_PMD_NR);
+    for (let i = tables - 1; i >= 0; i--) {
+      const from = i * HPAGE_PMD_NR;
+      const to = from + HPAGE_PMD_NR;
+      this.#pool.push({ pfn: pfn.subarray(from, to), bits: bits.subarray(from, to) });
+    }
+    this.#tables += tables;
+  }
+
   #takeArrays(node: PmdNode): void {
-    const pooled = this.#pool.pop();
-    node.pfn = pooled?.pfn ?? new Uint32Array(HPAGE_PMD_NR);
-    node.bits = pooled?.bits ?? new Uint8Array(HPAGE_PMD_NR);
+    let pooled = this.#pool.pop();
+    if (pooled === undefined) {
+      this.#growPool();
+      pooled = this.#pool.pop()!;
+    }
+    node.pfn = pooled.pfn;
+    node.bits = pooled.bits;
   }
 }
 

@@ -1,4 +1,10 @@
-import { defineLiveTracepoint, type Machine, type Pfn, type TracepointDef } from '@gpusvm/kernel';
+import {
+  defineLiveTracepoint,
+  type Machine,
+  type Pfn,
+  type Tracepoint,
+  type TracepointDef,
+} from '@gpusvm/kernel';
 import type { HmmPfns } from './hmm-pfns.ts';
 import type { MigratePfns } from './migrate-pfns.ts';
 import type { Mm } from './mm.ts';
@@ -12,7 +18,8 @@ import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 
 /** A subscription is told about a range, and comes back (mmu_interval_notifier_ops.invalidate). */
 export interface NotifierCallbackEvent {
-  readonly phase: 'begin' | 'end';
+  /** `first`: the first pass of two is through, and `end` comes after the second. */
+  readonly phase: 'begin' | 'first' | 'end';
   readonly mm: Mm;
   readonly sub: MmuIntervalNotifier;
   readonly range: MmuNotifierRange;
@@ -91,8 +98,25 @@ export const MIGRATE_SLOTS_TRACE: TracepointDef<MigrateSlotsEvent> = defineLiveT
 export const MIGRATE_TO_RAM_TRACE: TracepointDef<MigrateToRamEvent> = defineLiveTracepoint('migrate_to_ram');
 export const FOLIO_LOCK_TRACE: TracepointDef<FolioLockEvent> = defineLiveTracepoint('folio_lock');
 
-/** @internal */
-export function traceFolioLock(machine: Machine, folio: Pfn): void {
-  const point = machine.trace.point(FOLIO_LOCK_TRACE);
-  if (point.enabled) point.emit({ folio });
+/** @internal the protocol's tracepoints of a machine, looked up once. */
+export class ProtocolTracepoints {
+  readonly callback: Tracepoint<NotifierCallbackEvent>;
+  readonly range: Tracepoint<NotifierRangeEvent>;
+  readonly read: Tracepoint<NotifierReadEvent>;
+  readonly remove: Tracepoint<NotifierRemoveEvent>;
+  readonly rangeResult: Tracepoint<RangeResultEvent>;
+  readonly migrateSlots: Tracepoint<MigrateSlotsEvent>;
+  readonly migrateToRam: Tracepoint<MigrateToRamEvent>;
+  readonly folioLock: Tracepoint<FolioLockEvent>;
+
+  constructor({ trace }: Machine) {
+    this.callback = trace.point(NOTIFIER_CALLBACK_TRACE);
+    this.range = trace.point(NOTIFIER_RANGE_TRACE);
+    this.read = trace.point(NOTIFIER_READ_TRACE);
+    this.remove = trace.point(NOTIFIER_REMOVE_TRACE);
+    this.rangeResult = trace.point(RANGE_RESULT_TRACE);
+    this.migrateSlots = trace.point(MIGRATE_SLOTS_TRACE);
+    this.migrateToRam = trace.point(MIGRATE_TO_RAM_TRACE);
+    this.folioLock = trace.point(FOLIO_LOCK_TRACE);
+  }
 }

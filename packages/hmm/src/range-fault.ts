@@ -15,7 +15,6 @@ import type { HmmPfns } from './hmm-pfns.ts';
 import { FAULT_SLOW, minorFault, minorFaultRun } from './minor-fault.ts';
 import type { Mm } from './mm.ts';
 import { type MmuIntervalNotifier, mmuIntervalCheckRetry } from './mmu-interval-notifier.ts';
-import { RANGE_RESULT_TRACE } from './protocol-tracepoints.ts';
 import { RangeWalk } from './range-walk.ts';
 import { HMM_RANGE_FAULT } from './tracepoints.ts';
 import { VM_FAULT_OOM, VM_FAULT_RETRY } from './vm-fault.ts';
@@ -71,7 +70,7 @@ export function* rangeFaultRound(mm: Mm, range: HmmRange, mayDrop: boolean): Tas
   if (err === -EBUSY) counters[RETRY]!++;
   const point = mm.machine.trace.point(HMM_RANGE_FAULT);
   if (point.enabled) point.emit({ mm: mm.name, startPage: range.startPage, endPage: range.endPage, err });
-  const result = mm.machine.trace.point(RANGE_RESULT_TRACE);
+  const result = mm.folios.protocol.rangeResult;
   if (result.enabled && err === 0) {
     const { notifier, notifierSeq, startPage, endPage, pfns } = range;
     result.emit({ sub: notifier, seq: notifierSeq, startPage, endPage, pfns });

@@ -126,10 +126,17 @@ export class RangeWalk {
     const to = (stop - node.startPage) | 0;
     let slot = (this.page - node.startPage) | 0;
     let i = (this.page - startPage) | 0;
+    const wants = ((mask | defaults) & HMM_PFN_REQ_FAULT) !== 0;
     for (; slot < to; slot++, i++) {
       const entry = bits[slot]!;
       const old = flags[i]!;
-      let cpu = VALID_AND_WRITE[entry]!;
+      const mapped = VALID_AND_WRITE[entry]!;
+      if (mapped !== 0 && (!wants || (((old & mask) | defaults) & ~mapped & REQUESTS) === 0)) {
+        out[i] = pfn[slot]!;
+        flags[i] = (old & HMM_PFN_STICKY) | mapped;
+        continue;
+      }
+      let cpu = mapped;
       let frame = pfn[slot]!;
       if (cpu === 0 && (entry & PTE_KIND) === PTE_DEVICE && this.#isOwn(frame)) {
         // Never faults, even if a write was asked for and the entry is read-only (finding F1).

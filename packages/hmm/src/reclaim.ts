@@ -11,6 +11,7 @@ import {
 } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import type { AddressSpace } from './page-cache.ts';
+import { MM_SWAP } from './tracepoints.ts';
 import { tryToUnmap } from './try-to-unmap.ts';
 
 const RECLAIM: SchedPoint = schedPoint('shrink_folio_list');
@@ -71,6 +72,9 @@ function* reclaimAnon(folios: FolioTable, head: Pfn): Task<boolean> {
   // __remove_mapping: somebody who took a reference meanwhile keeps the folio in the cache.
   if (folios.refs[head] !== 1 + 2 ** folios.order(head) || folios.maps[head] !== 0) return false;
   folios.counters.values[SWAP_OUT]! += 2 ** folios.order(head);
+  const point = folios.machine.trace.point(MM_SWAP);
+  const pages = 2 ** folios.order(head);
+  if (point.enabled) point.emit({ direction: 'out', pfn: head, pages, slot: swap.slotOf(head) });
   swap.deleteCache(head);
   return true;
 }

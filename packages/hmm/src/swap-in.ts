@@ -12,6 +12,7 @@ import {
   PTE_SWAP,
   PTE_WRITE,
 } from './pte.ts';
+import { MM_SWAP } from './tracepoints.ts';
 import { lockOrRetry } from './lock-or-retry.ts';
 import { VM_FAULT_OOM, VM_FAULT_RETRY } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
@@ -38,6 +39,8 @@ export function* swapIn(mm: Mm, vma: Vma, page: number, write: boolean, mayDrop:
     folios.writeTag(pfn, swap.readTag(slot));
     swap.addCache(pfn, slot);
     folios.counters.values[SWAP_IN]!++;
+    const point = mm.machine.trace.point(MM_SWAP);
+    if (point.enabled) point.emit({ direction: 'in', pfn, pages: 1, slot });
     folios.trylock(pfn);
     if (mm.machine.scheduler.preemptive) yield READ;
   } else {

@@ -3,7 +3,7 @@ import type { FolioTable } from './folio-table.ts';
 import { ownsPage, splitPmdLeaf } from './map-entry.ts';
 import { makeMigrationEntry, makeMigrationPmd, mayShare } from './migration-entry.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-interval-notifier.ts';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
 import { PTE_EXCLUSIVE, PTE_KIND, PTE_WRITE } from './pte.ts';

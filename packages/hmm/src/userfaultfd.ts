@@ -13,6 +13,7 @@ import {
   PTE_WRITE,
 } from './pte.ts';
 import { VM_FAULT_RETRY, VM_FAULT_SIGBUS } from './vm-fault.ts';
+import type { Vma } from './vma.ts';
 
 /**
  * Page faults handled by the process itself (userfaultfd, fs/userfaultfd.c and mm/userfaultfd.c), in missing mode: a
@@ -23,6 +24,7 @@ export class Userfaultfd {
   readonly mm: Mm;
   /** Faulting pages that nobody has read yet. */
   readonly #pending: number[] = [];
+  #closed = false;
   readonly #readers: WaitQueue;
   /** Who waits for a page. */
   readonly #faulters = new Map<number, WaitQueue>();
@@ -50,10 +52,18 @@ export class Userfaultfd {
     return fit ? 0 : -EINVAL;
   }
 
-  /** Wait for a fault (read of the file). Sleeps until there is one. Returns its page. */
+  /** Wait for a fault (read of the file). Sleeps until there is one. Returns its page, -1 once the file is closed. */
   *read(): Task<number> {
-    yield* this.#readers.waitUntil(() => this.#pending.length > 0);
-    return this.#pending.shift()!;
+    yield* this.#readers.waitUntil(() => this.#pending.length > 0 || this.#closed);
+    return this.#pending.shift() ?? -1;
+  }
+
+  /** close(2): nobody is watched any more; readers and faulters go on. Does not sleep. */
+  close(): void {
+    this.#closed = true;
+    for (const vma of this.mm.vmas.all()) if (vma.uffd === this) vma.uffd = null;
+    this.#readers.wakeAll();
+    for (const page of this.#faulters.keys()) this.#wake(page);
   }
 
   /**
@@ -62,22 +72,26 @@ export class Userfaultfd {
    * @returns 0; -ENOENT outside of a watched range; -EEXIST where something is; -ENOMEM.
    */
   *copy(page: number, tag: number): Task<Errno> {
-    return yield* this.#fill(page, (vmaWrite) => {
+    return yield* this.#fill(page, (vma) => {
       const { folios } = this.mm;
       const pfn = folios.allocFolio(0);
       if (pfn < 0) return -ENOMEM;
       folios.writeTag(pfn, tag);
       folios.flags[pfn]! |= FOLIO_ANON;
-      const bits = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (vmaWrite ? PTE_WRITE : 0);
+      const bits = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (vma.write ? PTE_WRITE : 0);
       mapPage(this.mm, this.mm.pageTable.makeTable(Math.floor(page / 512)), page & 511, pfn, bits);
       folios.put(pfn);
+      vma.anonVma = true;
       return 0;
     });
   }
 
   /** Make accesses of an empty page fail with SIGBUS (UFFDIO_POISON). Errors as {@link copy}. */
   poison(page: number): Task<Errno> {
-    return this.#fill(page, () => this.#mark(page, MARKER_POISON));
+    return this.#fill(page, (vma) => {
+      vma.anonVma = true;
+      return this.#mark(page, MARKER_POISON);
+    });
   }
 
   /** Write-protect an empty page (UFFDIO_WRITEPROTECT with WP_UNPOPULATED). Errors as {@link copy}. */
@@ -93,12 +107,12 @@ export class Userfaultfd {
     return 0;
   }
 
-  *#fill(page: number, body: (vmaWrite: boolean) => Errno): Task<Errno> {
+  *#fill(page: number, body: (vma: Vma) => Errno): Task<Errno> {
     yield* this.mm.mmapLock.downRead();
     const vma = this.mm.vmas.lookup(page);
     let err: Errno = -ENOENT;
     if (vma?.uffd === this) {
-      err = this.mm.entryBits(page) !== 0 || this.mm.isPmdMapped(page) ? -EEXIST : body(vma.write);
+      err = this.mm.entryBits(page) !== 0 || this.mm.isPmdMapped(page) ? -EEXIST : body(vma);
       if (this.mm.unstable) err = -EFAULT;
     }
     this.mm.mmapLock.upRead();

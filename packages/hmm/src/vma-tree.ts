@@ -68,6 +68,7 @@ export class VmaTree {
         continue;
       }
       vma.endPage = next.endPage;
+      vma.anonVma ||= next.anonVma;
       this.#list.splice(i + 1, 1);
       gone.push(next);
     }

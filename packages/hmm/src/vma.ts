@@ -46,6 +46,8 @@ export class Vma {
   hugepage: boolean;
   noHugepage: boolean;
   readonly name: string;
+  /** A private page was made here once (vma->anon_vma), so fork has something to copy. */
+  anonVma = false;
   /** userfaultfd that is told of missing pages (VM_UFFD_MISSING); never copied by fork. */
   uffd: Userfaultfd | null = null;
   /** Page cache behind the VMA, null for private anonymous memory. */
@@ -123,6 +125,7 @@ export class Vma {
   dup(startPage: number = this.startPage, endPage: number = this.endPage): Vma {
     const copy = new Vma(startPage, endPage, this, this.mapping, this.origin);
     copy.pageOffset = this.pageOffset;
+    copy.anonVma = this.anonVma;
     return copy;
   }
 
@@ -131,6 +134,7 @@ export class Vma {
     const tail = new Vma(page, this.endPage, this, this.mapping, this.origin);
     tail.pageOffset = this.offsetOf(page);
     tail.uffd = this.uffd;
+    tail.anonVma = this.anonVma;
     this.endPage = page;
     return tail;
   }

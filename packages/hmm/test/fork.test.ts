@@ -1,6 +1,7 @@
 import { EBUSY, EFAULT, ENOMEM, type Errno, type KernelProfileName, random, type Task } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import type { Mm } from '../src/index.ts';
+import { MmRegistry } from '../src/mm-registry.ts';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
 import { block, entries, exitAll, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
@@ -27,8 +28,8 @@ function play(profile: KernelProfileName, body: (w: World, dev: Dmirror) => Task
 describe.each(MEASURED)('fork on %s', (profile) => {
   test('shares every kind of private entry read-only with the child', () => {
     play(profile, function* (w, dev) {
-      yield* w.map(P, 4, RW, 10);
-      yield* w.map(P + 4, 1, RW);
+      yield* w.map(P, 5, RW);
+      for (let i = 0; i < 4; i++) yield* w.mm.cpuWrite(P + i, 10 + i);
       yield* w.mm.cpuRead(P + 4);
       yield* w.map(P + 5, 1, RO);
       expect(yield* dev.toDev(P + 1, 1)).toBe(0);
@@ -307,19 +308,42 @@ describe.each(MEASURED)('fork on %s', (profile) => {
   });
 });
 
+test('memory that never held a private page is left to the faults of the child, the zero page too', () => {
+  play('linux-7.3', function* (w) {
+    yield* w.map(P, 2, RW);
+    yield* w.mm.cpuRead(P);
+    const child = yield* forked(w.mm);
+    expect(entries(child, P, 2)).toEqual(['none', 'none']);
+    expect(yield* child.cpuRead(P)).toBe(0);
+  });
+});
+
 test('an address-space id is used again when its family is gone, and searched for when ids run out', () => {
-  const w = new World({ pages: 1024 });
-  w.run(
-    (function* () {
-      yield* w.map(P, 1, RW, 5);
-      for (let i = 0; i < 70_000; i++) {
-        const child = yield* forked(w.mm);
-        if (i === 0) expect(yield* child.cpuWrite(P, 6)).toBe(0);
-        yield* child.exit();
-      }
-      expect(yield* w.mm.cpuRead(P)).toBe(5);
-      yield* w.mm.exit();
-    })(),
-  );
-  expect(w.machine.ledger.live()).toEqual([]);
+  const registry = new MmRegistry();
+  const used = new Uint8Array(0x10000);
+  const born = (parent: Mm | null): Mm => {
+    const mm = { id: 0 };
+    const member = mm as unknown as Mm;
+    mm.id = registry.add(member, parent, () => used);
+    return member;
+  };
+  const parent = born(null);
+  const loner = born(null);
+  registry.remove(loner.id);
+  const child = born(parent);
+  expect(child.id).toBe(loner.id);
+  used[parent.id] = 1;
+  used[child.id] = 1;
+  registry.remove(child.id);
+  const ids = new Set<number>();
+  for (let i = 0; i < 70_000; i++) {
+    const next = born(parent);
+    ids.add(next.id);
+    registry.remove(next.id);
+  }
+  expect(ids.size).toBe(0xffff - 2);
+  expect(ids.has(child.id)).toBe(false);
+  expect(registry.family(child.id)).toEqual([parent]);
+  for (let i = 0; i < ids.size; i++) born(parent);
+  expect(() => born(parent)).toThrow(RangeError);
 });

@@ -6,7 +6,12 @@ test('the example of the README runs alone and prints what the README says', asy
   const code = /```ts\n([\s\S]*?)```/.exec(readme)![1]!;
   const said = /```text\n([\s\S]*?)```/.exec(readme)![1]!;
   const file = new URL('./readme-example.generated.ts', import.meta.url);
-  writeFileSync(file, code.replaceAll("'@gpusvm/hmm'", "'../src/index.ts'"));
+  writeFileSync(
+    file,
+    code
+      .replaceAll("'@gpusvm/hmm'", "'../src/index.ts'")
+      .replaceAll("'@gpusvm/hmm/test-hmm'", "'../src/test-hmm/index.ts'"),
+  );
   const printed: string[] = [];
   const log = vi.spyOn(console, 'log').mockImplementation((...args) => void printed.push(args.join(' ')));
   try {

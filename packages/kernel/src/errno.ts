@@ -11,6 +11,7 @@ const TABLE = {
   EIO: 5,
   ENXIO: 6,
   E2BIG: 7,
+  EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
@@ -40,6 +41,7 @@ export const EINTR: 4 = TABLE.EINTR;
 export const EIO: 5 = TABLE.EIO;
 export const ENXIO: 6 = TABLE.ENXIO;
 export const E2BIG: 7 = TABLE.E2BIG;
+export const EBADF: 9 = TABLE.EBADF;
 export const EAGAIN: 11 = TABLE.EAGAIN;
 export const ENOMEM: 12 = TABLE.ENOMEM;
 export const EACCES: 13 = TABLE.EACCES;

@@ -13,6 +13,12 @@ export interface FaultSite {
   readonly calls: number;
   /** Ask; true means fail now. */
   shouldFail(): boolean;
+  /**
+   * Ask `count` times at once, for operations on runs of pages.
+   *
+   * @returns true when none of them fails; false, and nothing was asked, when one might: then ask one by one.
+   */
+  tryPass(count: number): boolean;
 }
 
 class Site implements FaultSite {
@@ -36,6 +42,12 @@ class Site implements FaultSite {
     }
     if (this.armed === null || !this.armed.delete(this.calls)) return false;
     this.failures++;
+    return true;
+  }
+
+  tryPass(count: number): boolean {
+    if (this.armed !== null || this.#owner.anyNth !== 0) return false;
+    this.calls += count;
     return true;
   }
 }

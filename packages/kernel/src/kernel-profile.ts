@@ -21,6 +21,11 @@ export interface KernelProfile {
     readonly linkSizeZeroInvalid: boolean;
     /** DMA_ATTR_REQUIRE_COHERENT is known (7.3). */
     readonly requireCoherent: boolean;
+    /**
+     * A link of a device that does not snoop leaves the barrier behind its cache maintenance to `dma_iova_sync` (7.3,
+     * arch_sync_dma_flush), so that without one the device may read what memory held before.
+     */
+    readonly linkDefersCacheFlush: boolean;
     /** DMA_ATTR_CC_SHARED is known (7.3). */
     readonly ccShared: boolean;
   };
@@ -77,6 +82,7 @@ const LINUX_7_3: KernelProfile = {
     pageTable: 'generic-pt',
     linkSizeZeroInvalid: true,
     requireCoherent: true,
+    linkDefersCacheFlush: true,
     ccShared: true,
   },
   hmm: {
@@ -98,7 +104,13 @@ const LINUX_7_3: KernelProfile = {
 
 const LINUX_7_2: KernelProfile = {
   name: 'linux-7.2',
-  dma: { ...LINUX_7_3.dma, destroyMode: 'queued-mapped-len', requireCoherent: false, ccShared: false },
+  dma: {
+    ...LINUX_7_3.dma,
+    destroyMode: 'queued-mapped-len',
+    requireCoherent: false,
+    ccShared: false,
+    linkDefersCacheFlush: false,
+  },
   hmm: { ...LINUX_7_3.hmm, unlockedFault: false, twoPassNotifiers: false },
   pagemap: {
     toRamOrder: 'finalize-first',

@@ -1,5 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { random } from '@gpusvm/kernel';
 import { expect, it, vi } from 'vitest';
+import { parseScenario, printScenario, runScenario } from '../src/scenario/index.ts';
 
 it('runs the example of the README', { timeout: 60_000 }, async () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
@@ -18,4 +20,15 @@ it('runs the example of the README', { timeout: 60_000 }, async () => {
     rmSync(file);
   }
   expect(lines).toEqual(['iova-packed is clean', 'iova-holes-one-destroy leaks', 'Use iova-packed']);
+});
+
+it('holds what the scenario of the README says, for many schedules', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const scenario = parseScenario(/```litmus\n([\s\S]*?)```/.exec(readme)![1]!);
+  expect(printScenario(parseScenario(printScenario(scenario)))).toBe(printScenario(scenario));
+  for (const kernel of scenario.kernels) {
+    for (let seed = 1; seed <= 20; seed++) {
+      expect(runScenario(scenario, { kernel, seed, strategy: random() }).failures).toEqual([]);
+    }
+  }
 });

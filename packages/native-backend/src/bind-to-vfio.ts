@@ -1,4 +1,5 @@
 import { EBUSY, ENODEV } from '@gpusvm/kernel';
+import { linkName } from './find-pci.ts';
 import { check, KernelError } from './kernel-error.ts';
 import type { Sys } from './sys.ts';
 
@@ -13,9 +14,9 @@ const WAIT_MS = 2000;
  */
 export function bindToVfio(sys: Sys, bdf: string): void {
   const dir = `/sys/bus/pci/devices/${bdf}`;
-  const driver = sys.linkName(`${dir}/driver`);
+  const driver = linkName(sys, `${dir}/driver`);
   if (driver === 'vfio-pci') return;
-  if (typeof driver === 'string') throw new KernelError('bind to vfio-pci', -EBUSY, { bdf, driver });
+  if (driver !== null) throw new KernelError('bind to vfio-pci', -EBUSY, { bdf, driver });
   check('write driver_override', sys.writeText(`${dir}/driver_override`, 'vfio-pci'), { bdf });
   check('write drivers_probe', sys.writeText('/sys/bus/pci/drivers_probe', bdf), { bdf });
   // The write succeeds although the probe may fail; the character device shows which it was.

@@ -94,8 +94,8 @@ export class Ioas implements Disposable {
    * Unmap every mapping that lies inside of a range (IOMMU_IOAS_UNMAP); gaps are stepped over.
    *
    * @returns bytes unmapped.
-   * @throws KernelError ENOENT when the range would cut a mapping (those in front of it are gone then), and before
-   *   7.3 when nothing is mapped there.
+   * @throws KernelError ENOENT when nothing is mapped there, and when the range would cut a mapping (those in front
+   *   of it are gone then).
    */
   unmap(iova: U64, lengthBytes: U64): number {
     const values = { ioas_id: this.id, iova: BigInt(iova), length: BigInt(lengthBytes) };
@@ -115,8 +115,8 @@ export class Ioas implements Disposable {
   unmapAll(): number {
     const values = { ioas_id: this.id, iova: 0n, length: U64_MAX };
     const { result, out } = invoke(this.iommufd.sys, this.iommufd.fd, uapi.IOMMU_IOAS_UNMAP, values);
-    // 6.12 calls it an error that there was nothing.
-    return result < 0 ? 0 : toNumber(out.length, 'length');
+    check(uapi.IOMMU_IOAS_UNMAP.name, result, values);
+    return toNumber(out.length, 'length');
   }
 
   /**

@@ -123,7 +123,7 @@ const CAUSES: readonly Cause[] = [
   {
     call: 'IOMMU_HWPT_GET_DIRTY_BITMAP',
     code: 'EINVAL',
-    text: 'the range is not aligned to its page size, or is not mapped as a whole, or tracking is not enabled',
+    text: 'the range is not aligned to its page size and to that of the IOMMU',
   },
   { call: 'IOMMU_OPTION', code: 'EPERM', text: 'IOMMU_OPTION_RLIMIT_MODE needs CAP_SYS_RESOURCE' },
   { call: '', code: 'ENOTTY', text: 'this kernel does not know the call' },

@@ -1,18 +1,7 @@
-import {
-  accessSync,
-  closeSync,
-  constants,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { basename } from 'node:path';
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { EINVAL, type Errno } from '@gpusvm/kernel';
 import { type Addon, type AddonUnavailable, loadAddon } from './addon.ts';
+import { attempt, LinuxFiles } from './linux-files.ts';
 import type { AccessBits, MmapRequest, Sys, SysMemory } from './sys.ts';
 
 const PROT = { none: 0, r: 1, rw: 3 } as const;
@@ -29,23 +18,13 @@ export function linuxSys(): { readonly available: true; readonly sys: Sys } | Ad
   return result.available ? { available: true, sys: new LinuxSys(result.addon) } : result;
 }
 
-/** Turn what `node:fs` throws into a negated errno. */
-function attempt<T>(fn: () => T): T | Errno {
-  try {
-    return fn();
-  } catch (error) {
-    const { errno } = error as NodeJS.ErrnoException;
-    if (typeof errno === 'number') return errno;
-    throw error;
-  }
-}
-
-class LinuxSys implements Sys {
+class LinuxSys extends LinuxFiles implements Sys {
   readonly kind = 'linux';
   readonly #addon: Addon;
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
   constructor(addon: Addon) {
+    super();
     this.#addon = addon;
   }
 
@@ -98,26 +77,6 @@ class LinuxSys implements Sys {
 
   sleepMs(ms: number): void {
     Atomics.wait(this.#never, 0, 0, ms);
-  }
-
-  readText(path: string): string | Errno {
-    return attempt(() => readFileSync(path, 'utf8'));
-  }
-
-  writeText(path: string, text: string): Errno {
-    return attempt(() => (writeFileSync(path, text, { flag: 'r+' }), 0));
-  }
-
-  list(path: string): readonly string[] | Errno {
-    return attempt(() => readdirSync(path).sort());
-  }
-
-  linkName(path: string): string | Errno {
-    return attempt(() => basename(readlinkSync(path)));
-  }
-
-  access(path: string): Errno {
-    return attempt(() => (accessSync(path, constants.R_OK | constants.W_OK), 0));
   }
 }
 

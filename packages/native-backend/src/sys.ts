@@ -47,12 +47,25 @@ export interface SysMemory {
   unmap(): Errno;
 }
 
+/** Small files of /proc and /sys. Results are a value or a negated errno. */
+export interface SysFiles {
+  /** Whole text of a small file, or a negated errno. */
+  readText(path: string): string | Errno;
+  writeText(path: string, text: string): Errno;
+  /** Names in a folder, sorted, or a negated errno. */
+  list(path: string): readonly string[] | Errno;
+  /** Target of a symbolic link, or a negated errno. */
+  readLink(path: string): string | Errno;
+  /** Whether this process may open a file for reading and writing: 0 or a negated errno. */
+  access(path: string): Errno;
+}
+
 /**
  * The system calls that this package needs. Two implementations: the addon on Linux, and `SimSys`, which answers
  * the same request numbers and bytes in memory. All results are not negative, or a negated errno; nothing throws
  * but misuse (a wrong type, a size field larger than its buffer).
  */
-export interface Sys {
+export interface Sys extends SysFiles {
   /** `linux` or `sim`. */
   readonly kind: 'linux' | 'sim';
   /** Open for reading and writing. @returns a descriptor. */
@@ -76,13 +89,4 @@ export interface Sys {
   pollAsync(fd: number, timeoutMs: number): Promise<number>;
   /** Block for about this long. In a simulation, time passes for the devices. */
   sleepMs(ms: number): void;
-  /** Whole text of a small file, or a negated errno. */
-  readText(path: string): string | Errno;
-  writeText(path: string, text: string): Errno;
-  /** Names in a folder, sorted, or a negated errno. */
-  list(path: string): readonly string[] | Errno;
-  /** Last component of a symbolic link's target, or a negated errno. */
-  linkName(path: string): string | Errno;
-  /** Whether this process may open a file for reading and writing: 0 or a negated errno. */
-  access(path: string): Errno;
 }

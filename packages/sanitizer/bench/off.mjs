@@ -1,6 +1,6 @@
-// What the sanitizer costs when it does not listen, in instructions. Run under valgrind with two numbers of lives and
-// take the slope; see README.md.
-//   node bench/off.mjs absent|detached LIVES
+// What the sanitizer costs in instructions, when it does not listen and when it does. Run under valgrind with two
+// numbers of lives and take the slope; see README.md.
+//   node bench/off.mjs absent|detached|attached LIVES
 import {
   DmaDevice,
   dmaIovaDestroy,
@@ -17,9 +17,10 @@ const P = 4096;
 const machine = new Machine();
 const memory = new TagMemory(machine, { pages: 16384 });
 const dev = new DmaDevice(machine, memory, { name: 'gpu0', iommu: 'strict' });
-if (how === 'detached') {
+if (how !== 'absent') {
   const { attachSanitizer } = await import('@gpusvm/sanitizer');
-  attachSanitizer(machine, { mode: 'report', devices: [dev] }).detach();
+  const sanitizer = attachSanitizer(machine, { mode: 'report', devices: [dev] });
+  if (how === 'detached') sanitizer.detach();
 }
 const pfns = Array.from({ length: 1024 }, () => memory.allocPages(0)).filter((_, i) => i % 2 === 0);
 const state = new DmaIovaState();

@@ -8,12 +8,15 @@ import {
   dmaIovaSync,
   dmaIovaTryAlloc,
   dmaMapPhys,
+  dmaMapSg,
   dmaUnmapPhys,
+  dmaUnmapSg,
+  ScatterList,
   TagMemory,
 } from '@gpusvm/dma-iova';
 import { Machine } from '@gpusvm/kernel';
 import { attachSanitizer } from '@gpusvm/sanitizer';
-import { compare, print } from './harness.mjs';
+import { compare, print } from '@gpusvm/bench';
 
 const seconds = Number(process.argv[2] ?? 1);
 const P = 4096;
@@ -90,9 +93,22 @@ const classic = ({ dev, memory }) => {
   };
 };
 
+const lists = ({ dev, memory }) => {
+  const pfns = Array.from({ length: 256 }, () => memory.allocPages(0)).filter((_, i) => i % 2 === 0);
+  const sg = new ScatterList(128);
+  for (const pfn of pfns) sg.push(pfn * P, P);
+  return () => {
+    for (let i = 0; i < 4; i++) {
+      dmaMapSg(dev, sg, 0, 0);
+      dmaUnmapSg(dev, sg, 0, 0);
+    }
+  };
+};
+
 measure('512 scattered pages, reserved, linked, synced, destroyed', 'strict', 512, scattered);
 measure('the same, and the device writes 512 pages', 'strict', 512, used);
 measure('one run of 512 small leaves', 'strict', 512, run512);
+measure('scatter list of 128 pages, mapped and unmapped', 'strict', 512, lists);
 measure('one 2 MiB leaf', 'strict', 32, leaf);
 measure('dma_map_page and unmap, strict', 'strict', 64, classic);
 measure('dma_map_page and unmap, lazy', 'lazy', 64, classic);

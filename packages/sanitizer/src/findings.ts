@@ -31,6 +31,8 @@ export class FindingsLog implements Findings {
   readonly byName: Map<string, DeviceShadow> = new Map();
   /** Every device that was watched, released ones included. */
   readonly watched: Set<DmaDevice> = new Set();
+  /** Ranges of IOVA space that devices held when they were released. */
+  leakedRanges = 0;
   /** A device that nobody named has a page table. */
   strangers = false;
   /** Names of the tasks that mapped something, by number. */

@@ -17,3 +17,8 @@ export { MirrorDevice, type MirrorDeviceOptions } from './explore/mirror-device.
 export { evict, migrateToDevice, migrateToRam } from './explore/mirror-migrate.ts';
 export { type MirrorOps, mirrorOps } from './explore/mirror-ops.ts';
 export { mmDigest } from './explore/mm-digest.ts';
+export { cycleText, type LockCycle, type LockEdge } from './mm/lock-graph.ts';
+export { type MmReport, MmSanitizerError } from './mm/mm-report.ts';
+export type { MmRule, MmRuleId } from './mm/mm-rule.ts';
+export { attachMmSanitizer, MmSanitizer, type MmSanitizerOptions } from './mm/mm-sanitizer.ts';
+export { MM_RULES } from './rules/mm/mm-rules.ts';

@@ -6,7 +6,7 @@ import { DmaOp } from './op.ts';
 import type { Check, DmaRule, Hook } from './rule.ts';
 import { DeviceShadow } from './shadow/device-shadow.ts';
 import { FreshMap } from './shadow/fresh-map.ts';
-import { STALE } from './shadow/slot-flags.ts';
+import { PRESENT, STALE } from './shadow/slot-flags.ts';
 import { changeFlags } from './shadow/slot-ranges.ts';
 
 const HOOKS: readonly Hook[] = [
@@ -21,6 +21,8 @@ const HOOKS: readonly Hook[] = [
   'mapSegment',
   'mapList',
   'freeCoherent',
+  'leftMapped',
+  'syncSingle',
   'owed',
   'unbounce',
   'iommuMap',
@@ -74,12 +76,14 @@ export class DmaLedger {
     const dma = dmaCounters(machine);
     this.#fromTheStart =
       dma.get('callMap') + dma.get('callLink') + dma.get('iovaAlloc') + dma.get('pteW') === 0;
+    if (!this.#fromTheStart) log.strangers = true;
   }
 
   /** Shadow of the device that a call names, with everything entered that came before. */
   enter(dev: DmaDevice): DeviceShadow {
     this.settle();
     const device = this.shadowOf(dev);
+    if (device.unmapPage >= 0) this.#checkUnmap(device);
     if (device.bounces.owed !== 0) this.#claim(device);
     return device;
   }
@@ -111,6 +115,11 @@ export class DmaLedger {
     if (this.series.open) this.series.close();
     if (this.fresh.live) this.fresh.settle(this.log.frames);
     if (this.#cleaned !== null) this.#clean(this.#cleaned);
+  }
+
+  /** Slots wait for their flags. */
+  get putsOff(): boolean {
+    return this.#cleaned !== null;
   }
 
   /** As {@link settle}, for the page-table half of a link: it does not end a row of them. */
@@ -174,6 +183,17 @@ export class DmaLedger {
     this.run('end');
   }
 
+  /** The page-table change of an unmap did not come before the next call. */
+  #checkUnmap(device: DeviceShadow): void {
+    const { unmapPage, unmapPages } = device;
+    device.unmapPage = -1;
+    if ((device.slots.anyFlags(unmapPage, unmapPages) & PRESENT) === 0) return;
+    this.#about(device);
+    this.op.firstPage = unmapPage;
+    this.op.pages = unmapPages;
+    this.run('leftMapped');
+  }
+
   /** The bounce slots of a mapping that ended were not given back before the next call. */
   #claim(device: DeviceShadow): void {
     this.#about(device);
@@ -182,8 +202,10 @@ export class DmaLedger {
   }
 
   #judge(device: DeviceShadow): void {
+    if (device.unmapPage >= 0) this.#checkUnmap(device);
     if (device.bounces.owed !== 0) this.#claim(device);
     this.#about(device);
+    this.log.leakedRanges += rangesOf(device);
     this.run('release');
     if (device.device !== null) this.log.watched.add(device.device);
     if (!device.complete || (device.device === null && device.sawMap)) this.log.strangers = true;
@@ -191,8 +213,10 @@ export class DmaLedger {
 
   #forget(name: string): void {
     this.log.byName.delete(name);
-    this.#last = new DeviceShadow('', false);
+    const nobody = new DeviceShadow('', false);
+    this.#last = nobody;
     this.#lastDevice = null;
+    this.fresh.forget(nobody);
   }
 
   #clean(device: DeviceShadow): void {
@@ -208,4 +232,16 @@ export class DmaLedger {
     this.op.firstPage = 0;
     this.op.pages = 0;
   }
+}
+
+/** Ranges of IOVA space that a device holds, as far as the ledger knows. */
+function rangesOf(device: DeviceShadow): number {
+  if (!device.translated) return 0;
+  let ranges = device.coherent.size;
+  device.reservations.forEach(() => ranges++);
+  for (const list of device.lists.values()) if (list.pages > 0) ranges++;
+  device.forEachMapping(({ kind }) => {
+    if (kind === 'page') ranges++;
+  });
+  return ranges;
 }

@@ -26,6 +26,9 @@ export class DmaOp {
   sizeBytes = 0;
   /** Segments of a scatter list. */
   segments = 0;
+  /** The page table's newest unmap, as pages; -1 = there was none. */
+  clearedFirst = -1;
+  clearedPages = 0;
   /** What an unmap claims to have cleared. */
   unmappedBytes = 0;
   dir = 0;

@@ -6,7 +6,8 @@ import { PRESENT, RESERVED } from './shadow/slot-flags.ts';
 
 /** Permission bits (IOMMU_READ and IOMMU_WRITE) that a direction gives. */
 export function permission(dir: number): number {
-  return dir === 0 ? 3 : dir === DMA_NONE ? 0 : dir;
+  // Bidirectional, to device, from device, none; two bits each.
+  return (0b00_10_01_11 >>> (2 * dir)) & 3;
 }
 
 /** A reservation of addresses without any past. */
@@ -37,7 +38,15 @@ export function isPlainLink(op: DmaOp, frames: Frames): boolean {
   const offset = op.firstPage - firstPage[id]!;
   if (offset < 0 || offset + op.pages > pages[id]!) return false;
   if (!isMappedAs(op) || !device.slots.haveExactly(op.firstPage, op.pages, RESERVED | PRESENT)) return false;
-  return frames.firstFree(op.physBytes / 4096, op.pages) < 0;
+  return isOwnMemory(op, frames);
+}
+
+/** A range of memory that the device shares with the CPU, of which nothing is free. */
+function isOwnMemory(op: DmaOp, frames: Frames): boolean {
+  const { device } = op;
+  const first = device.pageAt(op.physBytes);
+  const count = device.framesOf(op.physBytes, op.sizeBytes);
+  return first + count <= device.frames && frames.firstFree(first, count) < 0;
 }
 
 /** The page table has mapped, in one go, exactly what the call says. */
@@ -75,7 +84,7 @@ export function isPlainMap(op: DmaOp, frames: Frames): boolean {
     if (!isMappedAs(op) || device.touchesReserved(op.firstPage, op.pages)) return false;
     if (!device.slots.haveExactly(op.firstPage, op.pages, PRESENT)) return false;
   } else if (op.addrBytes !== op.physBytes) return false;
-  return frames.firstFree(device.pageAt(op.physBytes), device.framesOf(op.physBytes, op.sizeBytes)) < 0;
+  return isOwnMemory(op, frames);
 }
 
 /** A mapping that is bounced as a whole and writes to memory that no other one does, by a device without IOMMU. */
@@ -85,5 +94,5 @@ export function isPlainBounce(op: DmaOp, frames: Frames): boolean {
   if (op.dir === DMA_NONE || op.firstPage < 1 || op.firstPage + op.pages - 1 > device.limitPage) return false;
   const frame = device.pageAt(op.physBytes);
   const count = device.framesOf(op.physBytes, op.sizeBytes);
-  return frames.firstFree(frame, count) < 0 && frames.writers.firstNonZero(frame, count) < 0;
+  return isOwnMemory(op, frames) && frames.writers.firstNonZero(frame, count) < 0;
 }

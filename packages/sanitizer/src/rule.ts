@@ -12,7 +12,8 @@ import type { Machine } from '@gpusvm/kernel';
  * Moments at which rules look. Each sees the shadow as it was before the call, except for page-table changes that
  * the same call has made already (they are events of their own and come first).
  *
- * `owed` comes when a bounce slot was not given back in time, `release` is the end of a device, `end` the end of the machine.
+ * `owed` comes when a bounce slot was not given back in time, `leftMapped` when an unmap left entries in the page table,
+ * `release` is the end of a device, `end` the end of the machine.
  */
 export type Hook =
   | 'alloc'
@@ -26,6 +27,8 @@ export type Hook =
   | 'mapList'
   | 'unmapList'
   | 'freeCoherent'
+  | 'leftMapped'
+  | 'syncSingle'
   | 'owed'
   | 'unbounce'
   | 'iommuMap'
@@ -70,6 +73,8 @@ export interface Findings {
   readonly watched: ReadonlySet<DmaDevice>;
   /** Whether a device with a page table is not watched, or something was mapped before the sanitizer listened. */
   readonly strangers: boolean;
+  /** Ranges of IOVA space that devices held when they were released, each reported by itself. */
+  readonly leakedRanges: number;
   /** Every device that was seen and not released. */
   devices(): Iterable<DeviceShadow>;
   /** The first few runs of a range that have one of these slot flags, with those who mapped them. */

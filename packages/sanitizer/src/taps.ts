@@ -12,6 +12,7 @@ import {
   DMA_IOVA_UNLINK,
   DMA_MAP_PHYS,
   DMA_MAP_SG,
+  DMA_SYNC_SINGLE,
   DMA_UNMAP_PHYS,
   DMA_UNMAP_SG,
   IOMMU_MAP,
@@ -65,6 +66,7 @@ export function tapDmaLayer(ledger: DmaLedger): (() => void)[] {
     trace.tap(DMA_UNMAP_PHYS, (dev, addr, _phys, size, dir, attrs) =>
       classic.unmap(dev, addr, size, dir, attrs),
     ),
+    trace.tap(DMA_SYNC_SINGLE, (dev, addr, size, dir) => classic.syncSingle(dev, addr, size, dir)),
     trace.tap(DMA_MAP_SG, (dev, sg, dir, attrs) => lists.map(dev, sg, dir, attrs)),
     trace.tap(DMA_UNMAP_SG, (dev, sg, dir, attrs) => lists.unmap(dev, sg, dir, attrs)),
     trace.tap(DMA_ALLOC_COHERENT, (dev, buffer) => coherent.alloc(dev, buffer)),

@@ -3,13 +3,13 @@ import { DmaDevice, TagMemory } from '@gpusvm/dma-iova';
 import { FolioTable, Mm } from '@gpusvm/hmm';
 import { Machine } from '@gpusvm/kernel';
 import { XeDevice, XeVm } from '@gpusvm/xe-driver';
-import { print } from './harness.mjs';
+import { percentile10, print } from '@gpusvm/bench';
 
 const seconds = Number(process.argv[2] ?? 2);
 const BASE = 512 * 4096;
 const RANGES = 16;
 
-/** p10 of one fault, of reading 512 pages by the GPU, and of the way back, over many ranges. */
+/** p10 in nanoseconds of one fault, of reading 512 pages by the GPU, and of the way back, over many ranges. */
 function measure({ map, iommu, devmem, hugepage, chunkPages }) {
   const machine = new Machine();
   const memory = new TagMemory(machine, { pages: 1 << 16 });
@@ -51,23 +51,20 @@ function measure({ map, iommu, devmem, hugepage, chunkPages }) {
     machine.run(vm.close());
     machine.run(mm.exit());
   }
-  return Object.fromEntries(
-    Object.entries(samples).map(([key, all]) => [
-      key,
-      all.sort((a, b) => a - b)[Math.floor(all.length / 10)] * 1000,
-    ]),
-  );
+  return Object.fromEntries(Object.entries(samples).map(([key, all]) => [key, percentile10(all) * 1e6]));
 }
 
 for (const devmem of [false, true]) {
   for (const hugepage of [false, true]) {
     for (const map of ['map-page', 'iova-packed']) {
       const result = measure({ map, iommu: 'strict', devmem, hugepage, chunkPages: [512, 16, 1] });
-      print(`2M, ${hugepage ? 'one folio of 2M' : '512 folios of 4K'}, ${map}, device memory ${devmem}`, [
-        { name: 'fault', us: result.fault },
-        { name: '512 GPU reads', us: result.read },
-        { name: devmem ? 'CPU fault brings it back' : 'munmap', us: result.back },
-      ]);
+      const title = `2M, ${hugepage ? 'one folio of 2M' : '512 folios of 4K'}, ${map}, device memory ${devmem}`;
+      const rows = [
+        { name: 'fault', ns: result.fault },
+        { name: '512 GPU reads', ns: result.read },
+        { name: devmem ? 'CPU fault brings it back' : 'munmap', ns: result.back },
+      ];
+      print(title, rows, 'us');
     }
   }
 }

@@ -12,7 +12,7 @@ import { PtWalker, ptZapRange } from '../dist/pt-walk.js';
 import { ResCursor } from '../dist/res-cursor.js';
 import { forEachCopyRun } from '../dist/svm-copy.js';
 import { VramRegion } from '../dist/vram.js';
-import { compare, print } from './harness.mjs';
+import { compare, print } from '@gpusvm/bench';
 
 const seconds = Number(process.argv[2] ?? 1);
 const machine = new Machine();
@@ -52,6 +52,7 @@ print(
     ],
     seconds,
   ),
+  'us',
 );
 
 cursor.reset(scattered, 512);
@@ -84,6 +85,7 @@ print(
     ],
     seconds,
   ),
+  'us',
 );
 
 const vram = new VramRegion(1024);
@@ -132,4 +134,5 @@ print(
     ],
     seconds,
   ),
+  'us',
 );

@@ -111,3 +111,15 @@ it('reads no import out of a comment, a string or a template', () => {
   ].join('\n');
   expect(findImports(text)).toEqual([{ specifier: './c.ts', line: 5 }]);
 });
+
+it('passes the bench tools in a bench folder, and nowhere else', () => {
+  const text = "import { runRatios } from '@gpusvm/bench';\nrunRatios([]);\n";
+  mkdirSync(join(copy, 'packages/hmm/bench'), { recursive: true });
+  plant('packages/hmm/bench/one.mjs', text);
+  expect(check()).toEqual({ status: 0, stderr: '' });
+  plant('packages/hmm/src/index.ts', text);
+  expect(check()).toEqual({
+    status: 1,
+    stderr: 'packages/hmm/src/index.ts:1: hmm imports bench, which is for bench/ folders only\n',
+  });
+});

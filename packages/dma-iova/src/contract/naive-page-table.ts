@@ -1,5 +1,5 @@
 import { EADDRINUSE, EEXIST, EINVAL, ENXIO, type Errno } from '@gpusvm/kernel';
-import type { IoPageTableFormat } from '../io-page-table/format.ts';
+import type { DomainRules } from './domain-rules.ts';
 
 interface Leaf {
   readonly page: number;
@@ -12,12 +12,12 @@ interface Leaf {
  * Slow and obvious on purpose.
  */
 export class NaivePageTable {
-  readonly #format: IoPageTableFormat;
+  readonly #format: DomainRules;
   readonly #leafAt = new Map<number, Leaf>();
   /** 2 MiB regions with a lowest-level table, for formats that treat holes inside of one differently. */
   readonly #tables = new Set<number>();
 
-  constructor(format: IoPageTableFormat) {
+  constructor(format: DomainRules) {
     this.#format = format;
   }
 
@@ -38,11 +38,12 @@ export class NaivePageTable {
     const added: Leaf[] = [];
     for (let done = 0; done < pages; ) {
       const order = this.#best(page + done, pfn + done, pages - done);
-      const leaf: Leaf = { page: page + done, pfn: pfn + done, pages: 2 ** order };
+      const size = this.#format.areas === true ? pages : 2 ** order;
+      const leaf: Leaf = { page: page + done, pfn: pfn + done, pages: size };
       for (let i = 0; i < leaf.pages; i++) {
         if (!this.#leafAt.has(leaf.page + i)) continue;
         for (const undo of added) this.#remove(undo);
-        return this.#format.occupied === 'eexist-warn' ? -EEXIST : -EADDRINUSE;
+        return this.#format.occupied === 'eaddrinuse' ? -EADDRINUSE : -EEXIST;
       }
       for (let i = 0; i < leaf.pages; i++) this.#leafAt.set(leaf.page + i, leaf);
       this.#noteTables(leaf, order);
@@ -58,6 +59,7 @@ export class NaivePageTable {
     const { hole, returns, startInsideLeaf, endInsideLeaf } = this.#format.unmap;
     const end = page + pages;
     let at = page;
+    let mapped = 0;
     while (at < end) {
       const leaf = this.#leafAt.get(at);
       if (leaf === undefined) {
@@ -69,8 +71,10 @@ export class NaivePageTable {
       if (leaf.page !== at && startInsideLeaf === 'refuse') break;
       if (leaf.page + leaf.pages > end && endInsideLeaf === 'refuse') break;
       this.#remove(leaf);
+      mapped += leaf.pages;
       at = leaf.page + leaf.pages;
     }
+    if (returns === 'mapped') return mapped;
     return returns === 'requested' ? pages : at - page;
   }
 

@@ -21,6 +21,7 @@ export const AMDV1: IoPageTableFormat = {
   leafOrders: AMD_ORDERS,
   occupied: 'eaddrinuse',
   unaligned: 'enxio',
+  noGapsWhenCaching: true,
   unmap: {
     hole: 'stop',
     missingTable: 'stop',
@@ -44,5 +45,6 @@ export const AMD_LEGACY: IoPageTableFormat = {
     'AMD v1 before generic_pt: holes count as unmapped; ends at a missing table; tables are never freed',
   source: 'drivers/iommu/amd/io_pgtable.c, 6.12',
   unaligned: 'einval',
+  noGapsWhenCaching: false,
   unmap: { ...AMDV1.unmap, hole: 'count', freeTables: 'never', startInsideLeaf: 'remove' },
 };

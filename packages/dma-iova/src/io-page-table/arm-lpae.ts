@@ -14,6 +14,7 @@ export const ARM_LPAE: IoPageTableFormat = {
   leafOrders: [0, 9, 18],
   occupied: 'eexist-warn',
   unaligned: 'einval',
+  noGapsWhenCaching: false,
   unmap: {
     hole: 'stop',
     missingTable: 'stop',

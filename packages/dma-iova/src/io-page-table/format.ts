@@ -51,6 +51,8 @@ export interface IoPageTableFormat {
   /** What a map of something that is no multiple of the smallest page gives: generic_pt, or iommu_map's own test. */
   readonly unaligned: 'enxio' | 'einval';
   readonly unmap: UnmapModel;
+  /** In caching mode an invalidation covers no gap, so that a hypervisor does not throw away what is still mapped. */
+  readonly noGapsWhenCaching: boolean;
   /** Largest range invalidation, log2 of 4 KiB pages; beyond it the whole domain is flushed. */
   readonly maxInvalidationOrder: number;
 }

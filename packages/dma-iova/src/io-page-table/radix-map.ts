@@ -62,11 +62,13 @@ function mapLevel(
   out: MapProgress,
 ): number {
   pt.counters[LVL_TOUCH]!++;
-  if (level === 0 && pt.simpleLeaves) return mapLeaves(pt, table, from, end, delta, flags, out);
+  // Both sides of a leaf of more than one page are even: with an odd distance there is none.
+  if (level === 0 && (pt.simpleLeaves || (pt.small && (delta & 1) !== 0)))
+    return mapLeaves(pt, table, from, end, delta, flags, out);
   const span = pt.spans[level]!;
   for (let page = from; page < end; ) {
     const index = pt.index(page, level);
-    const order = pt.bestOrder(page, page + delta, end - page);
+    const order = pt.leafOrder.best(page, page + delta, end - page);
     if (order >= pt.shifts[level]!) {
       const run = order - pt.shifts[level]!;
       if (!clearSlots(pt, table, level, index, run, page, gather, out)) return page;

@@ -1,9 +1,9 @@
-import type { FaultSite, Pfn, Tracepoint } from '@gpusvm/kernel';
+import type { FaultSite, Pfn } from '@gpusvm/kernel';
 import { C_LVL_TOUCH, C_PTE_W, C_TBL_PINNED, C_TBL_PINNED_MAX, C_WALK } from '../dma-counters.ts';
 import type { IotlbGather } from '../iotlb-gather.ts';
 import { NO_PFN } from '../physical-memory.ts';
-import type { IommuTableArgs, IommuTableEvent } from '../tracepoints.ts';
 import type { IoPageTableFormat } from './format.ts';
+import { LeafOrder } from './leaf-order.ts';
 import {
   E_HIGH_SHIFT,
   E_RUN_MASK,
@@ -14,6 +14,7 @@ import {
   ROOT,
   TablePool,
 } from './table-pool.ts';
+import type { TableTrace } from './table-trace.ts';
 
 // V8 folds a module's own constants into its machine code, not those that it imports: hot files keep copies.
 const WALK = C_WALK;
@@ -28,18 +29,13 @@ const TWO32 = 4294967296;
 /** Distance from every page to this is more than a table. */
 const NO_STREAK = -(2 ** 53);
 
-/** Where a table tells that it was taken out of the tree. */
-export interface TableTrace {
-  readonly domain: string;
-  readonly unlink: Tracepoint<IommuTableEvent, IommuTableArgs>;
-}
-
 /**
  * The radix tree that every IO page-table format shares: pooled tables, walked top down, of 512 entries for 4 KiB pages
  * and of more for Arm's larger granules. Everything counts in 4 KiB pages.
  *
  * This class has the single-page fast paths (4 KiB granule) and the walk; ranges are in `radix-map.ts`,
- * `radix-unmap.ts` and `radix-holes.ts`, growth of the top in `radix-grow.ts`. Cost: a walk is one load a level; a single map or unmap with its table present is O(levels).
+ * `radix-unmap.ts` and `radix-holes.ts`, growth of the top in `radix-grow.ts`. Cost: a walk is one load a level; a single
+ * map or unmap with its table present is O(levels).
  */
 export class RadixTable {
   readonly format: IoPageTableFormat;
@@ -55,15 +51,15 @@ export class RadixTable {
   readonly maxPages: number = 0;
   pages = 0;
   /** 4 KiB granule: the index of a level is a shift by a multiple of 9. */
-  readonly #small: boolean;
+  readonly small: boolean;
   readonly pool: TablePool;
   /** Values of counter group `dma`. */
   readonly counters: Float64Array;
   /** Pages that translate, but for what the streak has changed. */
   #mapped = 0;
-  /** Leaf size by limit: the largest allowed order that is at most the index. */
-  readonly #largestOrder: Int8Array = new Int8Array(64);
-  readonly #simpleLeaves: boolean;
+  readonly leafOrder: LeafOrder;
+  /** All leaves are single entries. */
+  readonly simpleLeaves: boolean;
   /**
    * The streak: single pages that are mapped or cleared in one lowest table are found without a walk and counted in
    * one number. The table maps something as long as the streak lasts; its count in the pool is behind until
@@ -94,24 +90,14 @@ export class RadixTable {
     this.entries = 2 ** format.bitsPerLevel;
     this.shifts = Array.from({ length: 5 }, (_, level) => format.granuleOrder + level * format.bitsPerLevel);
     this.spans = this.shifts.map((shift) => 2 ** shift);
-    this.#small = format.granuleOrder === 0 && format.bitsPerLevel === 9;
+    this.small = format.granuleOrder === 0 && format.bitsPerLevel === 9;
     this.maxPages = this.#coveredBy(levels);
     this.setLevels(format.startLevels === 0 ? levels : Math.min(levels, format.startLevels));
     this.pool = new TablePool(site, this.entries);
     this.counters = counters;
     this.#trace = trace;
-    let best = 0;
-    for (let limit = 0; limit < 64; limit++) {
-      if (format.leafOrders.includes(limit) && limit < this.shifts[levels - 1]! + format.bitsPerLevel)
-        best = limit;
-      this.#largestOrder[limit] = best;
-    }
-    this.#simpleLeaves = this.#small && format.leafOrders.every((order) => order % 9 === 0);
-  }
-
-  /** Whether all leaves are single entries. */
-  get simpleLeaves(): boolean {
-    return this.#simpleLeaves;
+    this.leafOrder = new LeafOrder(format.leafOrders, this.shifts[levels - 1]! + format.bitsPerLevel);
+    this.simpleLeaves = this.small && format.leafOrders.every((order) => order % 9 === 0);
   }
 
   /** 4 KiB pages that translate. */
@@ -127,7 +113,7 @@ export class RadixTable {
   /** Begin a streak in the table of `page`; false when there is none, or it maps nothing (and with large granules). */
   beginStreak(page: number): boolean {
     this.endStreak();
-    if (!this.#small) return false;
+    if (!this.small) return false;
     const t = this.leafTable(page);
     const live = this.pool.live[t]!;
     if (t === 0 || live === 0) return false;
@@ -170,23 +156,14 @@ export class RadixTable {
 
   /** Index of the entry for `page` in a table of `level`. */
   index(page: number, level: number): number {
-    if (!this.#small) return Math.floor(page / this.spans[level]!) & (this.entries - 1);
+    if (!this.small) return Math.floor(page / this.spans[level]!) & (this.entries - 1);
     return level < 3 ? (page >>> (9 * level)) & 511 : (page / this.spans[level]!) & 511;
-  }
-
-  /** Largest leaf order for a position: both sides aligned, not longer than what remains. */
-  bestOrder(page: number, pfn: number, remaining: number): number {
-    const a = trailingZeros(page);
-    const b = trailingZeros(pfn);
-    const c = remaining < TWO32 ? 31 - Math.clz32(remaining) : 63 - Math.clz32(remaining / TWO32);
-    const limit = a < b ? a : b;
-    return this.#largestOrder[limit < c ? limit : c]!;
   }
 
   /** Id of the lowest-level table that holds the entry of `page`; 0 when there is none. */
   leafTable(page: number): number {
     if (page >= this.pages) return 0;
-    if (!this.#small) return this.#leafTableByLevel(page);
+    if (!this.small) return this.#leafTableByLevel(page);
     const lo = this.pool.lo;
     const meta = this.pool.meta;
     let t: number = ROOT;
@@ -320,12 +297,4 @@ export class RadixTable {
     const c = this.counters;
     if (c[C_TBL_PINNED]! > c[C_TBL_PINNED_MAX]!) c[C_TBL_PINNED_MAX] = c[C_TBL_PINNED]!;
   }
-}
-
-/** Trailing zero bits of an integer below 2^53; 52 for 0. */
-function trailingZeros(x: number): number {
-  const low = x | 0;
-  if (low !== 0) return 31 - Math.clz32(low & -low);
-  const high = (x / TWO32) | 0;
-  return high === 0 ? 52 : 63 - Math.clz32(high & -high);
 }

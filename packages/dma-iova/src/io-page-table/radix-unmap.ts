@@ -102,12 +102,32 @@ function unmapLevel(
       }
       page = reached;
       if (out.stopped) break;
+    } else if (level === 0 && pt.small && (m & RUN_MASK) === 0) {
+      page = unmapSingles(pt, table, page, end, out);
     } else {
       page = unmapLeaf(pt, table, level, e, page, end, out);
       if (out.stopped) break;
     }
   }
   return page;
+}
+
+/** Clear the single entries from a page on, up to a hole, a leaf of several entries or the end. */
+function unmapSingles(pt: RadixTable, table: number, from: number, end: number, out: UnmapProgress): number {
+  const { meta, live } = pt.pool;
+  const first = table * N + (from & 511);
+  const last = first + (end - from);
+  let e = first;
+  for (; e < last; e++) {
+    const m = meta[e]!;
+    if (m === 0 || (m & RUN_MASK) !== 0) break;
+    meta[e] = 0;
+  }
+  const n = e - first;
+  live[table]! -= n;
+  pt.counters[PTE_W]! += n;
+  out.cleared += n;
+  return from + n;
 }
 
 /** Clear a run of a lowest-level table whose leaves are single entries. */
@@ -163,7 +183,8 @@ function unmapLeaf(
     return page;
   }
   const start = e - (e & (run - 1));
-  pt.pool.meta.fill(0, start, start + run);
+  if (run === 1) pt.pool.meta[start] = 0;
+  else pt.pool.meta.fill(0, start, start + run);
   pt.pool.live[table]! -= run;
   pt.counters[PTE_W]! += run;
   out.cleared += pages;

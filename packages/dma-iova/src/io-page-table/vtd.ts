@@ -14,6 +14,7 @@ export const VTD: IoPageTableFormat = {
   leafOrders: [0, 9, 18],
   occupied: 'eaddrinuse',
   unaligned: 'enxio',
+  noGapsWhenCaching: false,
   unmap: {
     hole: 'stop',
     missingTable: 'stop',

@@ -1,6 +1,7 @@
 import { type FaultSite, type Machine, roundupPowOfTwo } from '@gpusvm/kernel';
 import { C_RB_ALLOC, C_RB_FREE, C_RB_STEP, dmaCounters } from '../dma-counters.ts';
 import type { IovaAllocator } from './iova-allocator.ts';
+import { checkRangeTree } from './rb-check.ts';
 import { RangeTree } from './rb-tree.ts';
 import { Rcache, RCACHE_BINS } from './rcache.ts';
 
@@ -9,6 +10,8 @@ const RB_ALLOC = C_RB_ALLOC;
 const RB_FREE = C_RB_FREE;
 const RB_STEP = C_RB_STEP;
 
+/** Pages of a 64-bit address space. */
+const ADDRESS_PAGES = 2 ** 52;
 /** Start of the anchor node, above every possible page. */
 const ANCHOR = Number.MAX_SAFE_INTEGER;
 
@@ -30,10 +33,10 @@ export class LinuxRbtree implements IovaAllocator {
   /** First page beyond 32-bit addresses (dma_32bit_pfn). */
   readonly #pages32: number;
   readonly #rcaches: Rcache[] = [];
+  readonly #machine: Machine;
   readonly #counters: Float64Array;
   readonly #site: FaultSite;
   readonly #reserved = new Set<number>();
-  readonly #machine: Machine;
   readonly #freePage: (page: number) => void = (page) => this.#freeCached(page);
 
   /** @param pagesBelow4G - units below 4 GiB: 2^20 pages of 4 KiB (the default), fewer with larger granules. */
@@ -75,6 +78,10 @@ export class LinuxRbtree implements IovaAllocator {
   }
 
   reserve(firstPage: number, lastPage: number): void {
+    if (!(firstPage >= 0 && lastPage >= firstPage && lastPage < ADDRESS_PAGES)) {
+      this.#machine.warn('reserve_iova: range', `[${firstPage}, ${lastPage}] is no range of IOVA pages`);
+      return;
+    }
     const tree = this.#tree;
     let lo = firstPage;
     let hi = lastPage;
@@ -115,7 +122,7 @@ export class LinuxRbtree implements IovaAllocator {
 
   /** Throw when the tree is broken or a cached range is not in it exactly once. For tests (rule TREE_SANE). */
   check(): void {
-    this.#tree.check();
+    checkRangeTree(this.#tree);
     const seen = new Set<number>();
     for (const rcache of this.#rcaches) {
       rcache.forEach((page) => {

@@ -66,6 +66,20 @@ describe('placement of linux-rbtree', () => {
   });
 });
 
+describe('a reservation that is no range', () => {
+  it('warns and reserves nothing', () => {
+    const machine = new Machine();
+    const iova = new LinuxRbtree(machine);
+    for (const [first, last] of [
+      [5, 4],
+      [0, 2 ** 52],
+      [-1, 3],
+    ] as const)
+      iova.reserve(first, last);
+    expect([machine.warnings, iova.nodes]).toEqual([3, 0]);
+  });
+});
+
 describe('the caches in front', () => {
   it('keep freed ranges of up to 32 pages by size bin and CPU', () => {
     const machine = new Machine({ cpus: 2 });

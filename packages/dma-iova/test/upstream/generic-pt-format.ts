@@ -73,7 +73,7 @@ export const genericPtFormatRows: readonly UpstreamRow[] = [
           const expected = Math.max(format.granuleOrder, bestOrder(format, page, pfn, pages));
           const top = format.leafOrders.filter((o) => o < pt.shifts[pt.maxLevels - 1]! + format.bitsPerLevel);
           const limited = Math.min(expected, top.at(-1)!);
-          const got = pt.bestOrder(page, pfn, pages);
+          const got = pt.leafOrder.best(page, pfn, pages);
           if (got !== limited)
             throw new Error(`${format.name}: leaf for ${page}, ${pfn}, +${pages}: ${got}, ${limited}`);
         }

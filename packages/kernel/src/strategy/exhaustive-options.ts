@@ -15,6 +15,12 @@ export interface ExhaustiveOptions {
   readonly steps?: number;
   /** Deviations from the default order at most (switches and choices that are not 0); default any number. */
   readonly deviations?: number;
+  /**
+   * A key of the present state that also tells what every task is about to do: a run is given up where it meets a key
+   * that was met before, because everything that can follow was or will be explored from there. As good as the key.
+   * Nothing else is left out then (`reduce` is false). `step` is the number of the step that comes next.
+   */
+  readonly merge?: (step: number) => string;
   /** Called in every state that was not passed before on the same path, before the step that leaves it. */
   readonly onState?: () => void;
 }

@@ -4,8 +4,9 @@ import { DefaultOrder } from './default-order.ts';
 import type { ExhaustiveOptions, RunEnd } from './exhaustive-options.ts';
 import { HappensBefore } from './happens-before.ts';
 import type { ChoiceMade, Schedule, Switch } from './schedule.ts';
-import { type Footprint, MOST_TASKS, SearchNode } from './search-node.ts';
+import { type Footprint, SearchNode } from './search-node.ts';
 import type { SchedulerStrategy } from './strategy.ts';
+import { maskOf } from './task-set.ts';
 
 /** Stands for everything that tasks share without saying so. */
 const UNDECLARED = 0;
@@ -41,6 +42,8 @@ export class ExhaustiveSearch {
   readonly #deviations: number;
   readonly #digest: (() => number | string) | null;
   readonly #opaque: boolean;
+  readonly #merge: ((step: number) => string) | null;
+  readonly #met = new Set<string>();
   readonly #onState: (() => void) | undefined;
   readonly #log = new AccessLog();
   readonly #order = new HappensBefore();
@@ -59,14 +62,20 @@ export class ExhaustiveSearch {
   #default = new DefaultOrder();
 
   constructor(options: ExhaustiveOptions = {}) {
-    const { reduce = options.deviations === undefined, undeclared = 'anything', steps = 10_000 } = options;
-    if (reduce && options.deviations !== undefined)
+    const { deviations, merge = null } = options;
+    const {
+      reduce = deviations === undefined && merge === null,
+      undeclared = 'anything',
+      steps = 10_000,
+    } = options;
+    if (reduce && (deviations !== undefined || merge !== null))
       throw new RangeError(
-        'a search with a bound on deviations cannot leave out equivalent runs: set reduce to false',
+        'a search with a bound on deviations, or one that merges states, cannot leave out equivalent runs',
       );
     this.#reduce = reduce;
     this.#mostSteps = steps;
-    this.#deviations = options.deviations ?? Number.POSITIVE_INFINITY;
+    this.#deviations = deviations ?? Number.POSITIVE_INFINITY;
+    this.#merge = merge;
     this.#digest = typeof undeclared === 'function' ? undeclared : null;
     this.#opaque = undeclared !== 'nothing';
     this.#onState = options.onState;
@@ -195,6 +204,8 @@ export class ExhaustiveSearch {
     const parent = this.#nodes[this.#depth - 1]!;
     node.deviations = parent.deviationsAfter;
     if (!this.#reduce) {
+      const known = this.#met.size;
+      if (this.#merge !== null && this.#met.add(this.#merge(this.#depth - 1)).size === known) throw REDUNDANT;
       node.take(node.byDefault);
       if (node.deviations < this.#deviations) node.wanted = node.enabled;
       return;
@@ -283,18 +294,4 @@ export class ExhaustiveSearch {
     }
     return node.values[at]!;
   }
-}
-
-function maskOf(runnable: readonly TaskHandle[]): number {
-  let mask = 0;
-  for (let i = 0; i < runnable.length; i++) {
-    const { id } = runnable[i]!;
-    if (id > MOST_TASKS) tooMany(runnable[i]!);
-    mask |= 1 << id;
-  }
-  return mask;
-}
-
-function tooMany({ id, name }: TaskHandle): never {
-  throw new RangeError(`an exhaustive search takes up to ${MOST_TASKS} tasks, ${name} is number ${id}`);
 }

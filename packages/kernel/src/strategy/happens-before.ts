@@ -1,5 +1,5 @@
 import type { AccessLog } from '../access-log.ts';
-import { MOST_TASKS } from './search-node.ts';
+import { MOST_TASKS } from './task-set.ts';
 
 const WIDTH = MOST_TASKS + 1;
 const WRITES = 0;

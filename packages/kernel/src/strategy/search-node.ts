@@ -1,5 +1,4 @@
-/** Most tasks that an exhaustive search can tell apart: their numbers are bits of an integer. */
-export const MOST_TASKS = 30;
+import { MOST_TASKS } from './task-set.ts';
 
 /** The steps that a task was seen to take from a node: everything they touched, over all choices inside. */
 export interface Footprint {

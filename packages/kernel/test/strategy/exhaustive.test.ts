@@ -205,6 +205,43 @@ it('stops at a bound on deviations, and refuses to reduce under it', () => {
   expect(() => new ExhaustiveSearch({ deviations: 2, reduce: true })).toThrow('equivalent runs');
 });
 
+it('goes on from no state twice when a key tells states apart', () => {
+  const ends = new Set<number>();
+  let value = 0;
+  const seen: string[] = [];
+  const search = new ExhaustiveSearch({
+    merge: (step) => {
+      seen.push(`${step}:${value}`);
+      return `${step}:${value}`;
+    },
+  });
+  do {
+    search.run((strategy) => {
+      value = 0;
+      const machine = new Machine({ strategy });
+      for (const name of ['a', 'b']) {
+        machine.spawn(
+          (function* (): Task<void> {
+            for (let i = 0; i < 3; i++) {
+              value += 1;
+              yield POINT;
+            }
+          })(),
+          name,
+        );
+      }
+      machine.drain();
+      ends.add(value);
+    });
+  } while (search.next());
+  // Whoever adds, the sum after a number of steps is the same but for the steps that only end a task.
+  expect([...ends]).toEqual([6]);
+  expect(search.complete).toBeLessThan(4);
+  expect(search.redundant).toBeGreaterThan(0);
+  expect(new Set(seen).size).toBe(seen.length - search.redundant);
+  expect(() => new ExhaustiveSearch({ merge: () => '', reduce: true })).toThrow('merges states');
+});
+
 it('refuses a program that is not the same twice', () => {
   let round = 0;
   const search = new ExhaustiveSearch({ reduce: false });

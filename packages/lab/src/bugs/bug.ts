@@ -2,6 +2,7 @@ import type { DmaDevice, DmaDeviceOptions, IommuMode, TagMemory } from '@gpusvm/
 import type { KernelProfileName, Machine } from '@gpusvm/kernel';
 import type { RuleId, Sanitizer } from '@gpusvm/sanitizer';
 import type { DmaOps } from './users/dma-ops.ts';
+import type { GuestOps } from './users/guest-memory.ts';
 import type { RangeOps } from './users/range-mapper.ts';
 import type { VectorOps } from './users/vector-mapper.ts';
 
@@ -18,6 +19,7 @@ export interface World {
   readonly dma: DmaOps;
   readonly vectors: VectorOps;
   readonly ranges: RangeOps;
+  readonly guests: GuestOps;
   /** Take `2^order` pages for an owner and tell the sanitizer whose they are. */
   alloc(order: number, owner?: string): number;
   /** Give pages back. */

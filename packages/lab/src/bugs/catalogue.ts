@@ -30,6 +30,7 @@ import { RFC3_7 } from './rfc3-7.ts';
 import { U9 } from './u9.ts';
 import { V2 } from './v2.ts';
 import { V4 } from './v4.ts';
+import { V4B } from './v4b.ts';
 
 /** Every bug that can be shown on the DMA layer, in the order of the catalogue. */
 export const BUGS: readonly Bug[] = [
@@ -49,6 +50,7 @@ export const BUGS: readonly Bug[] = [
   L2,
   L3,
   V4,
+  V4B,
   U9,
   G1,
   G2,

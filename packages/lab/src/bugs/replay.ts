@@ -19,9 +19,20 @@ export interface Replay {
   readonly asExpected: boolean;
 }
 
-/** Run a bug's trigger in one mode, on correct or on patched code, to the end of the machine. */
-export function replay(bug: Bug, mode: IommuMode, patched: boolean): Replay {
+/**
+ * Run a bug's trigger in one mode, on correct or on patched code, to the end of the machine.
+ *
+ * @param reservations - false: `dma_iova_try_alloc` always says no, so that users take their way without it.
+ */
+export function replay(bug: Bug, mode: IommuMode, patched: boolean, reservations = true): Replay {
   const world = makeWorld(bug, mode);
+  if (!reservations) {
+    world.dma.tryAlloc = (_dev, state) => {
+      state.addr = 0;
+      state.size = 0;
+      return false;
+    };
+  }
   if (patched) bug.patch(world);
   bug.trigger(world);
   world.sanitizer.releaseDevice(world.dev);

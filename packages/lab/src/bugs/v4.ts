@@ -5,8 +5,8 @@ import { Vector } from './users/vector-mapper.ts';
 const MMIO = 2 ** 40;
 
 /**
- * A length of 4 GiB or more is kept in 32 bits. The other three CVEs of the row (a missing lock, teardown order, a
- * double unpin) happen above this layer.
+ * A length of 4 GiB or more is kept in 32 bits. Of the other three CVEs of the row the order of teardown is V4b; a
+ * missing lock and a double unpin happen above this layer.
  */
 export const V4: Bug = {
   id: 'V4',

@@ -3,6 +3,7 @@ import { Machine } from '@gpusvm/kernel';
 import { attachSanitizer } from '@gpusvm/sanitizer';
 import type { Bug, World } from './bug.ts';
 import { dmaOps } from './users/dma-ops.ts';
+import { guestOps } from './users/guest-memory.ts';
 import { rangeOps } from './users/range-mapper.ts';
 import { vectorOps } from './users/vector-mapper.ts';
 
@@ -22,6 +23,7 @@ export function makeWorld(bug: Bug, mode: IommuMode): World {
     dma: dmaOps(),
     vectors: vectorOps(),
     ranges: rangeOps(),
+    guests: guestOps(),
     alloc(order, owner = 'driver') {
       const pfn = memory.allocPages(order);
       sanitizer.declareBuffer(owner, pfn * 4096, 4096 * 2 ** order);

@@ -4,6 +4,7 @@ import { bugsCommand } from './bugs-command.ts';
 import { captureCommand } from './capture-command.ts';
 import { compareCommand } from './compare-command.ts';
 import { demoCommand } from './demo-command.ts';
+import { doctorCommand } from './doctor-command.ts';
 
 /** The `gpusvm` command with its subcommands; errors come as exceptions. */
 export function program(): Command {
@@ -17,7 +18,8 @@ export function program(): Command {
     .addCommand(captureCommand())
     .addCommand(compareCommand())
     .addCommand(bugsCommand())
-    .addCommand(demoCommand());
+    .addCommand(demoCommand())
+    .addCommand(doctorCommand());
 }
 
 function version(): string {

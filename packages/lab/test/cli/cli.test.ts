@@ -51,7 +51,7 @@ function refused(sentence: RegExp): object {
 describe('gpusvm', () => {
   it('explains itself and every command with --help', () => {
     expect(gpusvm('--help').out).toMatch(/capture[\s\S]*compare[\s\S]*demo/);
-    for (const command of ['capture', 'compare', 'bugs', 'demo']) {
+    for (const command of ['capture', 'compare', 'bugs', 'demo', 'doctor']) {
       const { code, out } = gpusvm(command, '--help');
       expect(code).toBe(0);
       expect(out).toContain(`Usage: gpusvm ${command}`);
@@ -174,5 +174,23 @@ describe.runIf(process.platform === 'linux')('gpusvm capture', () => {
     expect(refusal('capture', '--pid', String(process.pid), '-o', 'no/such/folder.gsvm')).toEqual(
       refused(/no\/such\/folder\.gsvm/),
     );
+  });
+});
+
+describe('gpusvm doctor', () => {
+  it('reports every check as JSON, and its exit code says whether devices can be used', () => {
+    const { code, out } = gpusvm('doctor', '--json');
+    const report = JSON.parse(out) as { checks: { id: string; status: string }[]; ready: boolean };
+    expect(report.checks.map(({ id }) => id)).toContain('iommufd');
+    expect(code).toBe(report.ready ? 0 : 1);
+  });
+
+  it('ends with one sentence for people', () => {
+    const lines = gpusvm('doctor').out.trimEnd().split('\n');
+    expect(lines.at(-1)).toMatch(/^(This machine can|Not yet:|Almost:)/);
+  });
+
+  it('refuses a device that is not there', () => {
+    expect(refusal('doctor', '--device', 'ffff:ff:1f.7')).toEqual(refused(/no PCI device 'ffff:ff:1f\.7'/));
   });
 });

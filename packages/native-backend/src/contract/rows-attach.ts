@@ -24,6 +24,11 @@ export const ATTACH_ROWS: readonly Row[] = [
     lines: ['ranges: 0 alignment=4096 0..fedfffff fef00000..ffffffffffff'],
     differs: [
       {
+        on: { driver: 'amd', kernel: '7.3' },
+        reason: 'HyperTransport is reserved too',
+        lines: ['ranges: 0 alignment=4096 0..fedfffff fef00000..fcffffffff 10000000000..ffffffffffff'],
+      },
+      {
         on: { driver: 'amd' },
         reason: 'HyperTransport is reserved too, and the v1 page table reaches 64 bits',
         lines: ['ranges: 0 alignment=4096 0..fedfffff fef00000..fcffffffff 10000000000..ffffffffffffffff'],
@@ -234,14 +239,9 @@ export const ATTACH_ROWS: readonly Row[] = [
     lines: ['hwInfo: 0 out_data_type=0x1'],
     differs: [
       {
-        on: { driver: 'amd', kernel: '6.12' },
-        reason: 'no information before 6.18',
+        on: { driver: 'amd' },
+        reason: 'the driver reports nothing about this IOMMU',
         lines: ['hwInfo: 0 out_data_type=0x0'],
-      },
-      {
-        on: { driver: 'amd', kernel: '7.3' },
-        reason: 'AMD reports its registers',
-        lines: ['hwInfo: 0 out_data_type=0x4'],
       },
       {
         on: { driver: 'mock' },

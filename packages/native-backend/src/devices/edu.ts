@@ -75,7 +75,20 @@ export class Edu implements DmaEngine {
     this.#transfer(iova, from.length, TO_MEMORY);
   }
 
+  /** Begin to write what is in the device's buffer to memory and return at once: for tests of what happens meanwhile. */
+  start(iova: bigint, lengthBytes: number): void {
+    this.#begin(iova, lengthBytes, TO_MEMORY);
+  }
+
   #transfer(iova: bigint, lengthBytes: number, direction: number): void {
+    this.#begin(iova, lengthBytes, direction);
+    for (let waited = 0; (this.#bar.read(DMA_COMMAND, 64) & 1n) !== 0n; waited++) {
+      if (waited > TIMEOUT_MS) throw new Error(`edu: a transfer did not end within ${TIMEOUT_MS} ms`);
+      this.#sys.sleepMs(1);
+    }
+  }
+
+  #begin(iova: bigint, lengthBytes: number, direction: number): void {
     if (!(lengthBytes > 0 && lengthBytes <= MAX_BYTES))
       throw new RangeError(`edu transfers 1 to ${MAX_BYTES} bytes, not ${lengthBytes}`);
     const bar = this.#bar;
@@ -83,9 +96,5 @@ export class Edu implements DmaEngine {
     bar.write(DMA_DESTINATION, 64, direction === 0 ? BUFFER_AT : iova);
     bar.write(DMA_COUNT, 64, lengthBytes);
     bar.write(DMA_COMMAND, 64, RUN | direction);
-    for (let waited = 0; (bar.read(DMA_COMMAND, 64) & 1n) !== 0n; waited++) {
-      if (waited > TIMEOUT_MS) throw new Error(`edu: a transfer did not end within ${TIMEOUT_MS} ms`);
-      this.#sys.sleepMs(1);
-    }
   }
 }

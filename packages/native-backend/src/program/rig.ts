@@ -42,25 +42,16 @@ export interface ProgramDevice {
 export class Rig implements Disposable {
   readonly sys: Sys;
   readonly iommufd: Iommufd;
-  readonly arena: SysMemory;
-  /** Offset of the aligned part. */
-  readonly arenaAt: number;
+  readonly arena: AlignedMemory;
   readonly window: SysMemory;
   readonly device: ProgramDevice;
 
   constructor(sys: Sys, kind: RigDevice) {
     this.sys = sys;
     this.iommufd = Iommufd.open(sys);
-    // Programs compare addresses that the kernel chooses, and those depend on the alignment of the memory.
-    this.arena = memoryOf(sys, HUGE + ARENA_PAGES * PAGE);
-    this.arenaAt = Number((BigInt(HUGE) - (this.arena.address % BigInt(HUGE))) % BigInt(HUGE));
+    this.arena = new AlignedMemory(sys, ARENA_PAGES * PAGE);
     this.window = memoryOf(sys, NVME_WINDOW_BYTES);
     this.device = kind === 'mock' ? new MockDevice(this.iommufd) : new PciDevice(this, kind);
-  }
-
-  /** The arena's bytes. */
-  get arenaBytes(): Uint8Array {
-    return this.arena.bytes.subarray(this.arenaAt, this.arenaAt + ARENA_PAGES * PAGE);
   }
 
   /** Map the engine's window; part of making an address space. */
@@ -78,8 +69,30 @@ export class Rig implements Disposable {
 
   [Symbol.dispose](): void {
     this.iommufd[Symbol.dispose]();
-    this.arena.unmap();
+    this.arena.memory.unmap();
     this.window.unmap();
+  }
+}
+
+/** @internal Anonymous memory at an address aligned to 2 MiB: what the kernel places by itself depends on that. */
+export class AlignedMemory {
+  readonly memory: SysMemory;
+  /** Offset of the aligned part. */
+  readonly at: number;
+  readonly lengthBytes: number;
+
+  constructor(sys: Sys, lengthBytes: number, access: 'rw' | 'r' | 'none' = 'rw') {
+    this.memory = memoryOf(sys, lengthBytes + HUGE, access);
+    this.at = Number((BigInt(HUGE) - (this.memory.address % BigInt(HUGE))) % BigInt(HUGE));
+    this.lengthBytes = lengthBytes;
+  }
+
+  get address(): bigint {
+    return this.memory.address === 0n ? 0n : this.memory.address + BigInt(this.at);
+  }
+
+  get bytes(): Uint8Array {
+    return this.memory.bytes.subarray(this.at, this.at + this.lengthBytes);
   }
 }
 

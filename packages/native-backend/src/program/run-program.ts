@@ -1,16 +1,19 @@
+import { EINVAL } from '@gpusvm/kernel';
 import { resultName } from '../errno.ts';
 import { invoke } from '../invoke.ts';
-import type { Sys, SysMemory } from '../sys.ts';
+import type { Sys } from '../sys.ts';
 import type { Call } from '../uapi/call.ts';
 import * as uapi from '../uapi/iommufd.ts';
 import { decode, encode, type Input, sizeOf } from '../uapi/layout.ts';
 import { VFIO_CALLS } from '../uapi/vfio.ts';
 import { digest, fillPattern } from './pattern.ts';
 import { bytes, type Program, type Step } from './program.ts';
-import { ARENA_PAGES, memoryOf, Rig, type RigDevice } from './rig.ts';
+import { AlignedMemory, ARENA_PAGES, Rig, type RigDevice } from './rig.ts';
 
 const PAGE = 4096;
 const NOWHERE = 0x1000n;
+/** Pattern of the arena when a program starts. */
+const ARENA_SEED = 1;
 const ACCESS = { r: 4, w: 2, rw: 6, none: 0 } as const;
 const CALLS: readonly Call[] = [...uapi.IOMMUFD_CALLS, ...VFIO_CALLS];
 
@@ -21,12 +24,40 @@ const CALLS: readonly Call[] = [...uapi.IOMMUFD_CALLS, ...VFIO_CALLS];
  *   that the program made is disposed.
  */
 export function runProgram(sys: Sys, device: RigDevice, program: Program): string[] {
-  const rig = new Rig(sys, device);
+  const session = new ProgramSession(sys, device);
   try {
-    const run = new Run(rig);
-    return program.map((step) => `${step.op}: ${run.step(step)}`);
+    return session.run(program);
   } finally {
-    rig[Symbol.dispose]();
+    session[Symbol.dispose]();
+  }
+}
+
+/**
+ * Runs programs one after the other on one iommufd and one bound device, which spares the reset of the device between
+ * them. Each program starts with nothing but the device and the same pattern in the arena.
+ */
+export class ProgramSession implements Disposable {
+  readonly #rig: Rig;
+  readonly #pattern = new Uint8Array(ARENA_PAGES * PAGE);
+
+  constructor(sys: Sys, device: RigDevice) {
+    this.#rig = new Rig(sys, device);
+    fillPattern(this.#pattern, ARENA_SEED);
+  }
+
+  /** @returns one line a step. */
+  run(program: Program): string[] {
+    const run = new Run(this.#rig);
+    this.#rig.arena.bytes.set(this.#pattern);
+    try {
+      return program.map((step) => `${step.op}: ${run.step(step)}`);
+    } finally {
+      run.cleanUp();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#rig[Symbol.dispose]();
   }
 }
 
@@ -35,10 +66,20 @@ class Run {
   readonly #rig: Rig;
   readonly #ioas: number[] = [];
   readonly #hwpts: number[] = [];
-  readonly #regions: (SysMemory | null)[] = [null];
+  readonly #regions: (AlignedMemory | null)[] = [null];
+  readonly #faultQueues: number[] = [];
+  #isAttached = false;
 
   constructor(rig: Rig) {
     this.#rig = rig;
+  }
+
+  /** Destroy what the program made; what it destroyed itself is gone already. */
+  cleanUp(): void {
+    this.#rig.device.detach();
+    for (const id of [...this.#hwpts, ...this.#faultQueues, ...this.#ioas])
+      invoke(this.#rig.sys, this.#rig.iommufd.fd, uapi.IOMMU_DESTROY, { id });
+    for (const region of this.#regions) region?.memory.unmap();
   }
 
   step(step: Step): string {
@@ -64,6 +105,7 @@ class Run {
       case 'attach':
         return this.#attach(step);
       case 'detach':
+        this.#isAttached = false;
         return resultName(this.#rig.device.detach());
       case 'destroy':
         return this.#call(uapi.IOMMU_DESTROY, { id: this.#targetId(step) }, []);
@@ -76,10 +118,10 @@ class Run {
       case 'faultQueue':
         return this.#faultQueue();
       case 'region':
-        this.#regions.push(memoryOf(this.#rig.sys, step.length, step.access ?? 'rw'));
+        this.#regions.push(new AlignedMemory(this.#rig.sys, step.length, step.access));
         return '0';
       case 'munmap':
-        return resultName(this.#regions[step.region]!.unmap());
+        return resultName(this.#regions[step.region]?.memory.unmap() ?? -EINVAL);
       case 'fill':
         fillPattern(this.#memory(step.region, step.at, step.length), step.seed);
         return '0';
@@ -195,6 +237,7 @@ class Run {
 
   #attach(step: Extract<Step, { op: 'attach' }>): string {
     const id = this.#rig.device.attach(this.#targetId(step));
+    if (id >= 0) this.#isAttached = true;
     return id < 0 ? resultName(id) : `0 hwpt=${id}`;
   }
 
@@ -213,6 +256,7 @@ class Run {
     const { result, out } = invoke(this.#rig.sys, this.#rig.iommufd.fd, uapi.IOMMU_FAULT_QUEUE_ALLOC, {});
     if (result < 0) return resultName(result);
     this.#rig.sys.close(out.out_fault_fd);
+    this.#faultQueues.push(out.out_fault_id);
     return `0 id=${out.out_fault_id}`;
   }
 
@@ -246,36 +290,43 @@ class Run {
   }
 
   #dmaWrite(step: Extract<Step, { op: 'dmaWrite' }>): string {
-    const engine = this.#rig.device.engine();
+    // A device that cannot reach its own rings would hang.
+    const engine = this.#isAttached ? this.#rig.device.engine() : null;
     if (engine === null) return 'no DMA';
-    const before = this.#pageDigests();
+    const before = this.#rig.arena.bytes.slice();
     const data = new Uint8Array(step.length);
     fillPattern(data, step.seed);
     engine.write(bytes(step.iova), data);
-    const changed = this.#pageDigests().flatMap((after, page) =>
-      after === before[page] ? [] : [`${page}:${after}`],
-    );
+    const changed = this.#changedPages(before);
     return changed.length === 0 ? 'nothing arrived' : `arrived in ${changed.join(' ')}`;
   }
 
   #dmaRead(step: Extract<Step, { op: 'dmaRead' }>): string {
-    const engine = this.#rig.device.engine();
+    const engine = this.#isAttached ? this.#rig.device.engine() : null;
     return engine === null ? 'no DMA' : this.#pages(engine.read(bytes(step.iova), step.length));
   }
 
   #address(region: number): bigint {
-    if (region === 0) return this.#rig.arena.address + BigInt(this.#rig.arenaAt);
-    return this.#regions[region]!.address;
+    if (region === 0) return this.#rig.arena.address;
+    // A shrunk program may have lost the step that made it.
+    return this.#regions[region]?.address ?? NOWHERE;
   }
 
   #memory(region: number | undefined, at: number, length: number): Uint8Array {
-    const all = region === undefined || region === 0 ? this.#rig.arenaBytes : this.#regions[region]!.bytes;
+    const all = region === undefined || region === 0 ? this.#rig.arena.bytes : this.#regions[region]!.bytes;
     return all.subarray(at, at + length);
   }
 
-  #pageDigests(): string[] {
-    const all = this.#rig.arenaBytes;
-    return Array.from({ length: ARENA_PAGES }, (_, i) => digest(all.subarray(i * PAGE, (i + 1) * PAGE)));
+  /** Pages of the arena that are not as they were, with their digests. */
+  #changedPages(before: Uint8Array): string[] {
+    const out: string[] = [];
+    for (let page = 0; page < ARENA_PAGES; page++) {
+      const [start, end] = [page * PAGE, (page + 1) * PAGE];
+      const now = this.#rig.arena.bytes.subarray(start, end);
+      // Comparing is native; digesting all 64 pages for every write is not.
+      if (Buffer.compare(now, before.subarray(start, end)) !== 0) out.push(`${page}:${digest(now)}`);
+    }
+    return out;
   }
 
   /** Digest of every page of a piece of memory. */

@@ -73,7 +73,8 @@ export function destroyHwpt(hwpt: SimHwptObject): void {
 }
 
 function newHwpt(ctx: SimContext, parent: SimIoasObject, flags: SimHwptFlags): SimHwptObject {
-  const { driver } = ctx.host;
+  const { driver, kernel } = ctx.host;
+  const byCpuPage = kernel.dirtyByCpuPage && driver.ioPageBytes < 4096n;
   return {
     kind: 'hwpt',
     id: ctx.objects.nextId(),
@@ -81,10 +82,12 @@ function newHwpt(ctx: SimContext, parent: SimIoasObject, flags: SimHwptFlags): S
     parent,
     aperture: driver.aperture,
     ioPageBytes: driver.ioPageBytes,
+    readsWriteOnly: driver.readsWriteOnly,
     auto: flags.auto,
     dirtyCapable: flags.dirty,
     fault: flags.fault,
     dirtyTracking: false,
+    dirtyBytes: byCpuPage ? 4096n : driver.ioPageBytes,
     dirty: new Set(),
   };
 }

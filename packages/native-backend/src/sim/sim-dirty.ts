@@ -15,8 +15,8 @@ export interface SimDirtyQuery {
 /** Remember a device write, for those page tables that were asked to. */
 export function markDirty(hwpt: SimHwptObject, iova: bigint, lengthBytes: number): void {
   if (!hwpt.dirtyTracking) return;
-  const first = iova / hwpt.ioPageBytes;
-  const last = (iova + BigInt(lengthBytes) - 1n) / hwpt.ioPageBytes;
+  const first = iova / hwpt.dirtyBytes;
+  const last = (iova + BigInt(lengthBytes) - 1n) / hwpt.dirtyBytes;
   for (let page = first; page <= last; page++) hwpt.dirty.add(page);
 }
 
@@ -33,19 +33,18 @@ export function readDirtyBitmap(host: SimHost, hwpt: SimHwptObject, query: SimDi
   const err = checkRange(host, hwpt, query);
   if (err !== 0) return err;
   if (!hwpt.dirtyCapable) return -EOPNOTSUPP;
-  if (!hwpt.dirtyTracking) return -EINVAL;
   const { iova, length, page_size: pageSize, data, keep } = query;
-  if (typeof hwpt.parent.ioas.slices(iova, length) === 'number') return -EINVAL;
   const bytes = Number((length / pageSize + 7n) / 8n);
   const bitmap = host.space.copyFromUser(data, bytes);
   if (typeof bitmap === 'number') return bitmap;
-  for (const page of hwpt.dirty) {
-    const at = page * hwpt.ioPageBytes;
-    if (at < iova || at >= iova + length) continue;
-    const first = (at - iova) / pageSize;
-    const last = (at + hwpt.ioPageBytes - 1n - iova) / pageSize;
-    for (let bit = first; bit <= last; bit++) bitmap[Number(bit / 8n)]! |= 1 << Number(bit % 8n);
-    if (!keep) hwpt.dirty.delete(page);
+  for (const granule of hwpt.dirty) {
+    const start = granule * hwpt.dirtyBytes;
+    const first = start > iova ? start : iova;
+    const end = start + hwpt.dirtyBytes < iova + length ? start + hwpt.dirtyBytes : iova + length;
+    if (first >= end) continue;
+    for (let bit = (first - iova) / pageSize; bit <= (end - 1n - iova) / pageSize; bit++)
+      bitmap[Number(bit / 8n)]! |= 1 << Number(bit % 8n);
+    if (!keep) hwpt.dirty.delete(granule);
   }
   return host.space.copyToUser(data, bitmap);
 }

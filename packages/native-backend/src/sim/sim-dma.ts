@@ -34,7 +34,8 @@ export function simDma(
 
 function access(hwpt: SimHwptObject | null, iova: bigint, piece: Uint8Array, write: boolean): boolean {
   const area = hwpt?.parent.ioas.areaAt(iova) ?? null;
-  if (hwpt === null || area === null || !(write ? area.writable : area.readable)) return false;
+  if (hwpt === null || area === null) return false;
+  if (!(write ? area.writable : area.readable || hwpt.readsWriteOnly)) return false;
   const { region, at } = area.pages.locate(Number(area.startByte + iova - area.iova));
   if (write) {
     region.backing.set(piece, at);

@@ -15,6 +15,8 @@ export interface SimDriver {
   readonly reserved: readonly SimRange[];
   /** Type and capabilities of IOMMU_GET_HW_INFO. */
   readonly hwInfo: { readonly type: number; readonly capabilities: bigint; readonly dataBytes: number };
+  /** Devices read what was mapped for writing only: bit 0 of an entry is set always (VT-d before the generic table). */
+  readonly readsWriteOnly: boolean;
   readonly dirtyTracking: boolean;
   readonly nesting: boolean;
   /** MOCK_DOMAIN works: only where no real driver is registered in front of the mock. */
@@ -32,9 +34,17 @@ export const SIM_VTD: SimDriver = {
   ioPageBytes: 4096n,
   reserved: [MSI],
   hwInfo: { type: 1, capabilities: 0n, dataBytes: 24 },
+  readsWriteOnly: true,
   dirtyTracking: false,
   nesting: false,
   mockDevices: false,
+};
+
+/** The generic page table writes the permissions as they were asked for. */
+export const SIM_VTD_7_3: SimDriver = {
+  ...SIM_VTD,
+  source: 'QEMU 7.2 intel-iommu, aw-bits=48, Linux 7.3.4',
+  readsWriteOnly: false,
 };
 
 export const SIM_AMD: SimDriver = {
@@ -45,16 +55,17 @@ export const SIM_AMD: SimDriver = {
   ioPageBytes: 4096n,
   reserved: [MSI, { start: 0xfd00000000n, last: 0xffffffffffn }],
   hwInfo: { type: 0, capabilities: 0n, dataBytes: 0 },
+  readsWriteOnly: false,
   dirtyTracking: false,
   nesting: false,
   mockDevices: false,
 };
 
-/** Since 7.3 the AMD driver reports its feature registers. */
+/** On 7.3: the generic page table is made with 48 bits here, and interrupts are not remapped under this QEMU. */
 export const SIM_AMD_7_3: SimDriver = {
   ...SIM_AMD,
   source: 'QEMU 7.2 amd-iommu, Linux 7.3.4 (generic page table)',
-  hwInfo: { type: 4, capabilities: 0n, dataBytes: 16 },
+  aperture: { start: 0n, last: 2n ** 48n - 1n },
 };
 
 /** The mock device of CONFIG_IOMMUFD_TEST: half-sized pages, 32-bit aperture, everything optional implemented. */
@@ -65,6 +76,7 @@ export const SIM_MOCK: SimDriver = {
   ioPageBytes: 2048n,
   reserved: [],
   hwInfo: { type: 0xfeedbeef, capabilities: 1n, dataBytes: 8 },
+  readsWriteOnly: false,
   dirtyTracking: true,
   nesting: true,
   mockDevices: true,
@@ -73,13 +85,18 @@ export const SIM_MOCK: SimDriver = {
 /** In what the kernel itself differs by version. */
 export interface SimKernel {
   readonly name: '6.12' | '7.3';
-  /** UNMAP of a range in which nothing is mapped succeeds with length 0 (7.3), or gives ENOENT (6.12). */
-  readonly unmapOfNothingSucceeds: boolean;
+  /** A page table over an IOAS may have a fault queue; 6.12 gives that flag to the driver, which refuses it. */
+  readonly pagingFaultQueues: boolean;
+  /**
+   * Writes are recorded by entry of at least a CPU page (the mock's generic page table of 7.3), or by IO page. Larger
+   * entries, which contiguous memory gets, are not modelled: with huge pages switched off there are none.
+   */
+  readonly dirtyByCpuPage: boolean;
   /** GET_DIRTY_BITMAP refuses length 0 by itself; 6.12 computes with the wrapped end. */
   readonly dirtyChecksLength: boolean;
 }
 
 export const SIM_KERNELS: { readonly '6.12': SimKernel; readonly '7.3': SimKernel } = {
-  '6.12': { name: '6.12', unmapOfNothingSucceeds: false, dirtyChecksLength: false },
-  '7.3': { name: '7.3', unmapOfNothingSucceeds: true, dirtyChecksLength: true },
+  '6.12': { name: '6.12', dirtyChecksLength: false, pagingFaultQueues: false, dirtyByCpuPage: false },
+  '7.3': { name: '7.3', dirtyChecksLength: true, pagingFaultQueues: true, dirtyByCpuPage: true },
 };

@@ -42,7 +42,7 @@ function hwptAlloc(ctx: SimContext, f: SimFields): Errno {
   const nested = (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
   if ((flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0 || (nested && !driver.nesting)) return -EOPNOTSUPP;
   const wantsFault = (flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
-  if (wantsFault && nested) return -EOPNOTSUPP;
+  if (wantsFault && (nested || !ctx.host.kernel.pagingFaultQueues)) return -EOPNOTSUPP;
   const fault = wantsFault ? ctx.objects.find(num(f['fault_id']), 'fault') : null;
   const dirty = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
   if (dirty && !driver.dirtyTracking) return -EOPNOTSUPP;

@@ -146,7 +146,7 @@ function unmap(ctx: SimContext, f: SimFields): Errno {
   if (iova + length - 1n > U64_MAX) return -EOVERFLOW;
   const unmapped = ioas.ioas.unmap(iova, iova + length - 1n);
   if (typeof unmapped === 'number') return unmapped;
-  if (unmapped === 0n && !ctx.host.kernel.unmapOfNothingSucceeds) return -ENOENT;
+  if (unmapped === 0n) return -ENOENT;
   f['length'] = unmapped;
   return 0;
 }

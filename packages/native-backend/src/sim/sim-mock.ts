@@ -5,7 +5,7 @@ import { decode, encode, encoded, type Layout } from '../uapi/layout.ts';
 import { accessPages, unpinAccess } from './sim-access.ts';
 import { attach } from './sim-attach.ts';
 import type { SimContext } from './sim-context.ts';
-import type { SimAccessObject, SimFields, SimFile, SimHwptObject, SimSelftestObject } from './sim-objects.ts';
+import type { SimAccessObject, SimFields, SimFile, SimHwptObject } from './sim-objects.ts';
 
 type Operation = (ctx: SimContext, fields: SimFields) => Errno;
 
@@ -43,22 +43,16 @@ export function mockCommand(ctx: SimContext, fields: SimFields): Errno {
 function mockDomain(ctx: SimContext, f: SimFields): Errno {
   // Behind a real driver the mock device gets that driver's operations and fails to attach.
   if (!ctx.host.driver.mockDevices) return -EINVAL;
-  const id = ctx.objects.nextId();
-  const holder: { -readonly [K in keyof SimSelftestObject]?: SimSelftestObject[K] } = {
-    kind: 'selftest',
-    id,
-    users: 0,
-  };
   // The id is taken first; the device gets the next one.
-  ctx.objects.add(holder as SimSelftestObject);
+  const id = ctx.objects.reserveId();
   const device = ctx.addDevice(false);
-  holder.device = device;
   const hwpt = attach(ctx, device, Number(f['id']));
   if (hwpt < 0) {
     ctx.removeDevice(device, false);
-    ctx.objects.remove(id);
+    ctx.objects.releaseId(id);
     return hwpt;
   }
+  ctx.objects.add({ kind: 'selftest', id, users: 0, device });
   f['out_stdev_id'] = id;
   f['out_hwpt_id'] = hwpt;
   f['out_idev_id'] = device.id;
@@ -215,7 +209,7 @@ function dirty(ctx: SimContext, f: SimFields): Errno {
   for (let i = 0; i < count; i++) {
     if ((bitmap[i >> 3]! & (1 << (i & 7))) === 0) continue;
     const at = iova + BigInt(i) * page;
-    if (hwpt.parent.ioas.areaAt(at) !== null) hwpt.dirty.add(at / hwpt.ioPageBytes);
+    if (hwpt.parent.ioas.areaAt(at) !== null) hwpt.dirty.add(at / hwpt.dirtyBytes);
     marked++;
   }
   f['out_nr_dirty'] = marked;

@@ -28,12 +28,15 @@ export interface SimHwptObject extends SimObject {
   readonly parent: SimIoasObject;
   readonly aperture: SimRange;
   readonly ioPageBytes: bigint;
+  readonly readsWriteOnly: boolean;
   /** Made by an attach to the IOAS; goes with its last device. */
   readonly auto: boolean;
   readonly dirtyCapable: boolean;
   readonly fault: SimFaultObject | null;
   dirtyTracking: boolean;
-  /** IO pages written by a device, by page number. */
+  /** Granule in which writes are recorded. */
+  readonly dirtyBytes: bigint;
+  /** Granules written by a device, by number. */
   readonly dirty: Set<bigint>;
 }
 
@@ -108,11 +111,25 @@ export interface SimFile {
 /** The objects of one open /dev/iommu, by id; ids are the lowest free number from 1, as an xarray gives them. */
 export class SimObjects {
   readonly #byId = new Map<number, AnySimObject>();
+  /** Ids that are taken by objects which are still being made: nobody finds them yet. */
+  readonly #reserved = new Set<number>();
 
   nextId(): number {
     let id = 1;
-    while (this.#byId.has(id)) id++;
+    while (this.#byId.has(id) || this.#reserved.has(id)) id++;
     return id;
+  }
+
+  /** Take an id for an object that is added or given up later (iommufd_object_alloc). */
+  reserveId(): number {
+    const id = this.nextId();
+    this.#reserved.add(id);
+    return id;
+  }
+
+  /** Give a reserved id up (iommufd_object_abort). */
+  releaseId(id: number): void {
+    this.#reserved.delete(id);
   }
 
   get isEmpty(): boolean {
@@ -120,6 +137,7 @@ export class SimObjects {
   }
 
   add(object: AnySimObject): void {
+    this.#reserved.delete(object.id);
     this.#byId.set(object.id, object);
   }
 

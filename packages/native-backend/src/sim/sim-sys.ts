@@ -8,6 +8,7 @@ import {
   SIM_KERNELS,
   SIM_MOCK,
   SIM_VTD,
+  SIM_VTD_7_3,
   type SimDriver,
   type SimKernel,
 } from './sim-driver.ts';
@@ -23,7 +24,7 @@ import { SimVfioFile, type SimVfioHost } from './sim-vfio.ts';
 
 const DRIVERS: Readonly<Record<SimKernel['name'], Readonly<Record<SimDriver['name'], SimDriver>>>> = {
   '6.12': { vtd: SIM_VTD, amd: SIM_AMD, mock: SIM_MOCK },
-  '7.3': { vtd: SIM_VTD, amd: SIM_AMD_7_3, mock: SIM_MOCK },
+  '7.3': { vtd: SIM_VTD_7_3, amd: SIM_AMD_7_3, mock: SIM_MOCK },
 };
 
 /** One PCI function of the simulated machine. */
@@ -182,8 +183,8 @@ export class SimSys implements Sys, SimVfioHost {
     return path === '/dev/vfio/devices' ? this.#cdevs() : this.#sysfs.list(path);
   }
 
-  linkName(path: string): string | Errno {
-    return this.#sysfs.linkName(path);
+  readLink(path: string): string | Errno {
+    return this.#sysfs.readLink(path);
   }
 
   access(path: string): Errno {

@@ -71,11 +71,13 @@ export class SimSysfs {
     return [...new Set(inside.map((file) => file.slice(path.length + 1).split('/')[0]!))].sort();
   }
 
-  linkName(path: string): string | Errno {
+  readLink(path: string): string | Errno {
     const found = this.#attribute(path);
-    if (found?.name === 'driver') return found.fn.driver ?? -ENOENT;
-    if (found?.name === 'iommu_group') return this.#hasIommu ? String(found.fn.iommuGroup) : -ENOENT;
-    return this.#files.get(path)?.split('/').pop() ?? -ENOENT;
+    if (found?.name === 'driver')
+      return found.fn.driver === null ? -ENOENT : `../../../bus/pci/drivers/${found.fn.driver}`;
+    if (found?.name === 'iommu_group' && this.#hasIommu)
+      return `../../../kernel/iommu_groups/${found.fn.iommuGroup}`;
+    return this.#files.get(path) ?? -ENOENT;
   }
 
   /** The function behind a character device; null when no function has it. */

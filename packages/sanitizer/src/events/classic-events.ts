@@ -12,6 +12,7 @@ import { BOUNCED, LINKED, ORPHAN, PRESENT, RESERVED, SYNCED } from '../shadow/sl
 import { linkSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags, changeFlagsWhere } from '../shadow/slot-ranges.ts';
 import { countFrames } from './count-frames.ts';
+import { coveringMapping } from './covering-mapping.ts';
 import { keepInline } from './keep-inline.ts';
 
 /** Follows mappings of their own (dma_map_page and relatives). */
@@ -42,7 +43,7 @@ export class ClassicEvents {
       !ledger.log.frames.declared
     ) {
       if (ledger.fresh.live) {
-        if (this.#mapFresh(device, addrBytes, physBytes, dir)) return;
+        if (ledger.fresh.pages === 1 && this.#mapFresh(device, addrBytes, physBytes, dir)) return;
       } else if (
         QUICK &&
         addrBytes === physBytes &&
@@ -83,6 +84,14 @@ export class ClassicEvents {
     else if (id > 0) this.#unmapped(device, id);
   }
 
+  /** CPU or device take over a live mapping. */
+  syncSingle(dev: DmaDevice, addrBytes: number, sizeBytes: number, dir: number): void {
+    const device = this.#ledger.enter(dev);
+    const op = this.#decode(device, addrBytes, sizeBytes, dir, 0);
+    op.mapping = coveringMapping(device, addrBytes, sizeBytes);
+    this.#ledger.run('syncSingle');
+  }
+
   #decode(device: DeviceShadow, addrBytes: number, sizeBytes: number, dir: number, attrs: number): DmaOp {
     const op = this.#op;
     op.device = device;
@@ -105,7 +114,8 @@ export class ClassicEvents {
     if (fresh.device !== device || fresh.flags !== 0 || page * 4096 !== addrBytes || pfn * 4096 !== physBytes)
       return false;
     if ((fresh.prot & 3) !== permission(dir) || device.changes.count !== 0) return false;
-    if (page < 1 || page > device.limitPage || device.touchesReserved(page, 1)) return false;
+    if (page < 1 || page > device.limitPage || pfn >= device.frames || device.touchesReserved(page, 1))
+      return false;
     const task = log.currentTask();
     if (!log.frames.takeLeaf(pfn)) return false;
     fresh.live = false;
@@ -122,7 +132,8 @@ export class ClassicEvents {
   /** A plain mapping of one page by a device that is not translated; false, with nothing changed, if it is not. */
   #mapDirect(device: DeviceShadow, addrBytes: number, dir: number): boolean {
     const page = addrBytes / 4096;
-    if (page !== Math.floor(page) || page < 1 || page > device.limitPage) return false;
+    if (page !== Math.floor(page) || page < 1 || page > device.limitPage || page >= device.frames)
+      return false;
     const ledger = this.#ledger;
     const i = page & 511;
     const region = device.slots.elements(page);

@@ -13,6 +13,9 @@ import { inlineDir } from '../shadow/inline-link.ts';
 import { regionOf } from '../shadow/region.ts';
 import { LINKED, PRESENT, RESERVED, SYNCED } from '../shadow/slot-flags.ts';
 
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_FRAME_FREE = FRAME_FREE;
+
 /** Flags of a slot that a device may use. */
 const USABLE = RESERVED | PRESENT | LINKED | SYNCED;
 
@@ -82,7 +85,7 @@ export class HardwareEvents {
     op.firstPage = pfn;
     op.pages = pages;
     ledger.run('pageFree');
-    log.frames.setState(pfn, pages, FRAME_FREE);
+    log.frames.setState(pfn, pages, OWN_FRAME_FREE);
     if (log.frames.declared) log.frames.buffer.set(pfn, pages, 0);
   }
 
@@ -98,7 +101,7 @@ export class HardwareEvents {
     if (dir !== DMA_BIDIRECTIONAL && dir !== (access === 'read' ? DMA_TO_DEVICE : DMA_FROM_DEVICE))
       return false;
     if ((split ? region.pfnOf[i]! : region.pfn + i) !== pfn) return false;
-    return this.#ledger.log.frames.state(pfn) !== FRAME_FREE;
+    return this.#ledger.log.frames.state(pfn) !== OWN_FRAME_FREE;
   }
 
   #about(device: DeviceShadow, page: number, addrBytes: number, access: 'read' | 'write'): void {

@@ -1,45 +1,53 @@
 import type { DmaLedger } from '../ledger.ts';
 import { QUICK } from '../quick.ts';
 import type { DeviceShadow } from '../shadow/device-shadow.ts';
+import type { FreshMap } from '../shadow/fresh-map.ts';
+import { REGION_PAGES } from '../shadow/region.ts';
+import { NO_REGION } from '../shadow/slot-region.ts';
 import { PRESENT, RESERVED, STALE } from '../shadow/slot-flags.ts';
 import { mapSlots, unmapSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags } from '../shadow/slot-ranges.ts';
 
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_RESERVED = RESERVED;
+const OWN_REGION_PAGES = REGION_PAGES;
+
 /** Follows the page table and its invalidations. */
 export class IommuEvents {
   readonly #ledger: DmaLedger;
+  readonly #fresh: FreshMap;
 
   constructor(ledger: DmaLedger) {
     this.#ledger = ledger;
+    this.#fresh = ledger.fresh;
   }
 
   map(name: string, page: number, pfn: number, pages: number, prot: number): void {
-    const ledger = this.#ledger;
-    const { fresh } = ledger;
-    ledger.settleLate();
-    const device = ledger.shadow(name);
-    if (QUICK && pages === 1 && !device.gone) {
-      const region = device.slots.elements(page);
-      const flags = region.flagsOf[page & 511]!;
-      // Without a past, no rule objects.
-      if ((flags & ~RESERVED) === 0) {
+    const fresh = this.#fresh;
+    const { region } = fresh;
+    const i = page - region.base;
+    // Pages in a row fall into one region.
+    if (
+      pages === 1 &&
+      i >= 0 &&
+      i < OWN_REGION_PAGES &&
+      region.split === true &&
+      fresh.live === false &&
+      name === fresh.name &&
+      !this.#ledger.putsOff
+    ) {
+      const flags = region.flagsOf[i]!;
+      if ((flags & ~OWN_RESERVED) === 0) {
         fresh.live = true;
-        if (fresh.region !== region) {
-          device.sawMap = true;
-          fresh.device = device;
-          fresh.region = region;
-        }
         fresh.page = page;
+        fresh.pages = 1;
         fresh.pfn = pfn;
         fresh.prot = prot;
         fresh.flags = flags;
         return;
       }
     }
-    ledger.settle();
-    if (device.gone) return;
-    device.sawMap = true;
-    this.#map(device, page, pfn, pages, prot);
+    this.#map(name, page, pfn, pages, prot);
   }
 
   unmap(name: string, page: number, pages: number, unmapped: number, overHoles: boolean): void {
@@ -47,7 +55,9 @@ export class IommuEvents {
     ledger.settle();
     const device = ledger.shadow(name);
     if (device.gone) return;
-    const { cleared } = device;
+    const { cleared, changes } = device;
+    // A call that takes back all that it has mapped (a failing sync, a later piece that fails) has changed nothing.
+    if (changes.count > 0 && page <= changes.firstPage && page + pages >= changes.endPage) changes.reset();
     // A walk that steps over holes reports a sum, every other one a prefix.
     const reached = overHoles ? pages : unmapped;
     unmapSlots(device.slots, page, reached, ledger.log.frames, cleared);
@@ -109,10 +119,31 @@ export class IommuEvents {
     ledger.run('tableFree');
   }
 
-  #map(device: DeviceShadow, page: number, pfn: number, pages: number, prot: number): void {
+  #map(name: string, page: number, pfn: number, pages: number, prot: number): void {
     const ledger = this.#ledger;
+    const fresh = this.#fresh;
+    ledger.settleLate();
+    const device = ledger.shadow(name);
+    if (device.gone) return;
+    device.sawMap = true;
+    const { slots } = device;
+    const flags = slots.flagsAt(page);
+    // Without a past, no rule objects.
+    if (QUICK && (flags & ~OWN_RESERVED) === 0 && slots.haveExactly(page, pages, flags)) {
+      fresh.live = true;
+      fresh.device = device;
+      fresh.name = name;
+      fresh.region = pages === 1 ? slots.elements(page) : NO_REGION;
+      fresh.page = page;
+      fresh.pages = pages;
+      fresh.pfn = pfn;
+      fresh.prot = prot;
+      fresh.flags = flags;
+      return;
+    }
+    ledger.settle();
     ledger.log.frames.addLeaves(pfn, pages, 1);
-    if ((device.slots.anyFlags(page, pages) & (PRESENT | STALE)) !== 0) {
+    if ((slots.anyFlags(page, pages) & (PRESENT | STALE)) !== 0) {
       const { op } = ledger;
       op.device = device;
       op.reservation = 0;
@@ -122,7 +153,7 @@ export class IommuEvents {
       ledger.run('iommuMap');
     }
     device.changes.add(page, pfn, pages, prot);
-    mapSlots(device.slots, page, pages, pfn);
+    mapSlots(slots, page, pages, pfn);
   }
 }
 

@@ -72,12 +72,13 @@ export class IovaEvents {
   ): void {
     const start = state.addr + offsetBytes;
     if (
-      this.#fresh.live &&
-      sizeBytes === 4096 &&
+      this.#fresh.live === true &&
       attrs === 0 &&
       err === 0 &&
-      (this.#series.goesOn(dev, state) || this.#series.begin(dev, state)) &&
-      this.#series.link(start, physBytes, dir)
+      (this.#series.goesOn(state) || this.#series.begin(dev, state)) &&
+      (sizeBytes === 4096
+        ? this.#series.link(start, physBytes, dir)
+        : this.#series.linkRange(start, physBytes, sizeBytes, dir))
     )
       return;
     const ledger = this.#ledger;

@@ -8,6 +8,12 @@ import type { Frames } from '../shadow/frames.ts';
 import type { FreshMap } from '../shadow/fresh-map.ts';
 import { INLINE_LINK, inlineLink } from '../shadow/inline-link.ts';
 import { LINKED, PRESENT, RESERVED } from '../shadow/slot-flags.ts';
+import { enterRange } from '../shadow/slot-mapping.ts';
+
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_RESERVED = RESERVED;
+const OWN_PRESENT = PRESENT;
+const OWN_LINKED = LINKED;
 
 /**
  * Plain links in a row: one page each, of one task, into one reservation, nothing else in between. What does not depend
@@ -21,13 +27,13 @@ export class LinkSeries implements PutOff {
   readonly #scheduler: { readonly current: TaskHandle | null };
   /** Nothing else has happened since it began. */
   open = false;
-  #dev: DmaDevice | null = null;
   #state: DmaIovaState | null = null;
   #task: TaskHandle | null = null;
   #device: DeviceShadow;
   #reservation = 0;
   #firstPage = 0;
   #endPage = 0;
+  #frameEnd = 0;
   /** What is linked, but for the direction. */
   #link = 0;
   /** Links entered in the slots and not counted yet. */
@@ -43,9 +49,9 @@ export class LinkSeries implements PutOff {
     ledger.series = this;
   }
 
-  /** Whether a link continues the series. */
-  goesOn(dev: DmaDevice, state: DmaIovaState): boolean {
-    return this.open && state === this.#state && dev === this.#dev && this.#scheduler.current === this.#task;
+  /** Whether a link continues the series; its device is compared with that of the page table. */
+  goesOn(state: DmaIovaState): boolean {
+    return this.open && state === this.#state && this.#scheduler.current === this.#task;
   }
 
   /** Begin a series; false when its links would not be plain. */
@@ -58,11 +64,11 @@ export class LinkSeries implements PutOff {
     if (id === 0 || reservations.special[id] !== 0 || reservations.state[id] !== state) return false;
     if (!device.plain || this.#frames.declared || device.changes.count !== 0) return false;
     this.open = true;
-    this.#dev = dev;
     this.#state = state;
     this.#task = this.#scheduler.current;
     this.#device = device;
     this.#reservation = id;
+    this.#frameEnd = device.frames;
     this.#firstPage = reservations.firstPage[id]!;
     this.#endPage = this.#firstPage + reservations.pages[id]!;
     this.#link = inlineLink(ledger.log.currentTask(), 0, INLINE_LINK);
@@ -76,21 +82,52 @@ export class LinkSeries implements PutOff {
     if (
       page * 4096 !== start ||
       pfn * 4096 !== physBytes ||
+      pfn >= this.#frameEnd ||
       page < this.#firstPage ||
       page >= this.#endPage ||
       fresh.device !== this.#device ||
-      fresh.flags !== RESERVED ||
+      fresh.flags !== OWN_RESERVED ||
       (fresh.prot & 3) !== permission(dir) ||
-      !this.#frames.takeLeaf(pfn)
+      this.#frames.takeLeaf(pfn) === false
     )
       return false;
     fresh.live = false;
     const i = page & 511;
-    region.flagsOf[i] = RESERVED | PRESENT | LINKED;
+    region.flagsOf[i] = OWN_RESERVED | OWN_PRESENT | OWN_LINKED;
     region.linkOf[i] = this.#link - dir * 4;
     region.pfnOf[i] = pfn;
     region.callOf[i] = this.#sites.next();
     this.#linked++;
+    return true;
+  }
+
+  /** Enter a link of several pages that were just mapped; false, with nothing changed, when they are others. */
+  linkRange(start: number, physBytes: number, sizeBytes: number, dir: number): boolean {
+    const fresh = this.#fresh;
+    const frames = this.#frames;
+    const { page, pages, pfn } = fresh;
+    if (
+      page * 4096 !== start ||
+      pfn * 4096 !== physBytes ||
+      pages * 4096 !== sizeBytes ||
+      pfn + pages > this.#frameEnd ||
+      page < this.#firstPage ||
+      page + pages > this.#endPage ||
+      fresh.device !== this.#device ||
+      fresh.flags !== OWN_RESERVED ||
+      (fresh.prot & 3) !== permission(dir) ||
+      frames.firstFree(pfn, pages) >= 0
+    )
+      return false;
+    fresh.live = false;
+    const { slots, mappings } = this.#device;
+    const id = mappings.take();
+    const call = this.#sites.next();
+    const task = this.#ledger.log.currentTask();
+    mappings.fillLink(id, page, pages, physBytes, dir, this.#reservation, task, call);
+    enterRange(slots, page, pages, pfn, OWN_RESERVED | OWN_PRESENT | OWN_LINKED, id, call);
+    frames.addLeaves(pfn, pages, 1);
+    this.#linked += pages;
     return true;
   }
 

@@ -98,9 +98,9 @@ export class ListEvents {
     call: number,
   ): number {
     const { frames } = this.#ledger.log;
-    let plain = QUICK && attrs === 0 && device.plain && !frames.declared && dir !== DMA_NONE;
-    plain &&=
-      (device.changes.protAll & 3) === permission(dir) && (device.changes.protAny & 3) === permission(dir);
+    const plain = QUICK && attrs === 0 && device.plain && !frames.declared && dir !== DMA_NONE;
+    const { protAll, protAny } = device.changes;
+    const rights = (protAll & 3) === permission(dir) && (protAny & 3) === permission(dir);
     let page = firstPage;
     for (let i = 0; i < sg.count; i++) {
       // Bus addresses take no part.
@@ -126,8 +126,8 @@ export class ListEvents {
       page += pages;
     }
     const pages = page - firstPage;
-    if (firstPage < 1 || page - 1 > device.limitPage || device.touchesReserved(firstPage, pages))
-      this.#judge(device, firstPage, pages);
+    if (!rights || firstPage < 1 || page - 1 > device.limitPage || device.touchesReserved(firstPage, pages))
+      this.#judge(device, firstPage, pages, dir);
     return pages;
   }
 
@@ -164,8 +164,10 @@ export class ListEvents {
     countFrames(this.#ledger.log.frames, device, id, 1);
   }
 
-  /** The address rules look at the whole range. */
-  #judge(device: DeviceShadow, firstPage: number, pages: number): void {
+  /** Rules on addresses and permissions look at the whole range. */
+  #judge(device: DeviceShadow, firstPage: number, pages: number, dir: number): void {
+    this.#op.dir = dir;
+    this.#op.err = 0;
     this.#op.device = device;
     this.#op.reservation = 0;
     this.#op.firstPage = firstPage;

@@ -50,6 +50,8 @@ export class UnlinkEvents {
     op.pages = device.pageBehind(start + sizeBytes) - op.firstPage;
     const plain = QUICK && isPlainUnlink(op);
     if (plain && this.#unlinkCleared(device)) return;
+    op.clearedFirst = device.cleared.firstPage;
+    op.clearedPages = device.cleared.pages;
     ledger.enter(dev);
     if (plain && this.#unlinkEach(device)) return;
     scanUnlink(op, ledger.log);

@@ -26,12 +26,19 @@ export interface Exploration<C> {
   readonly atEnd?: Readonly<Record<string, Property<C>>>;
   /**
    * Text of everything that the tasks share, for counting states and for leaving out orders of steps that do not
-   * matter. Locks, wait queues and shared cells need not be in it. Without it no order is left out.
+   * matter. Locks, wait queues and shared cells need not be in it. Without it no order is left out. Invariants are
+   * looked at once in each state that it tells apart, taken together with where the tasks stand.
    */
   digest?(context: C): string;
   readonly bound?: ExplorationBound;
-  /** Every interleaving (the default), or random ones: `runs` of them, from seeds that count up from the machine's. */
-  readonly search?: 'exhaustive' | 'random' | 'pct';
+  /**
+   * - `exhaustive`, the default: every interleaving, but for orders of independent steps.
+   * - `states`: every state. A run is given up where it meets a state that was met before: same digest, and every task
+   *   has come the same way, from suspension point to suspension point. Far fewer runs, and as good as `exhaustive` where
+   *   what a task remembers of its past follows from its way and from the digest.
+   * - `random`, `pct`: `runs` random interleavings, from seeds that count up from the machine's.
+   */
+  readonly search?: 'exhaustive' | 'states' | 'random' | 'pct';
   /** For `pct`: the depth; default 3. */
   readonly depth?: number;
 }
@@ -52,9 +59,12 @@ export interface ExplorationFailure {
 
 /** What an exploration came to. */
 export interface ExplorationResult {
-  /** Interleavings that were run to their end. */
+  /**
+   * Interleavings that were run to their end. With `states`: all there are, counted along the graph of states; infinity
+   * where somebody can poll in a circle.
+   */
   readonly interleavings: number;
-  /** Runs given up because they would have repeated an interleaving in another order of independent steps. */
+  /** Runs given up because they would have repeated an interleaving, or gone on from a state that was met before. */
   readonly redundant: number;
   /** Scheduler steps of all runs. */
   readonly steps: number;

@@ -11,8 +11,9 @@ import {
   shrinkSchedule,
   type TaskHandle,
 } from '@gpusvm/kernel';
-import { ExploredRun, type Fault } from './explored-run.ts';
+import { ExploredRun, type Fault, Ways } from './explored-run.ts';
 import type { Exploration, ExplorationFailure, ExplorationResult } from './exploration.ts';
+import { StateGraph } from './state-graph.ts';
 import { watched } from './watched.ts';
 
 const RUNS = 1_000_000;
@@ -33,9 +34,11 @@ const TOO_LONG = new Error('bound on steps');
  */
 export function explore<C>(program: Exploration<C>): ExplorationResult {
   const explorer = new Explorer(program);
-  return program.search === undefined || program.search === 'exhaustive'
-    ? explorer.exhaustive()
-    : explorer.sampled(program.search);
+  const { search = 'exhaustive' } = program;
+  if (search === 'random' || search === 'pct') return explorer.sampled(search);
+  if (search === 'states' && program.digest === undefined)
+    throw new RangeError('a search of states needs a digest that tells them apart');
+  return explorer.exhaustive(search === 'states');
 }
 
 /**
@@ -56,6 +59,7 @@ class Explorer<C> {
   readonly #steps: number;
   readonly #states = new Set<string>();
   readonly #ends = new Set<string>();
+  readonly #ways = new Ways();
 
   constructor(program: Exploration<C>) {
     this.#program = program;
@@ -63,14 +67,23 @@ class Explorer<C> {
     this.#steps = program.bound?.steps ?? STEPS;
   }
 
-  exhaustive(): ExplorationResult {
+  exhaustive(merge: boolean): ExplorationResult {
     let run = new ExploredRun(this.#program);
+    let setUp = 0;
+    const graph = merge ? new StateGraph() : null;
+    const enter = (step: number): string => {
+      // States of the set-up are never met twice.
+      const key = run.context === null ? `set-up ${setUp++}` : run.key;
+      graph?.enter(step, key);
+      return key;
+    };
     const deviations = this.#program.bound?.deviations;
     const search = new ExhaustiveSearch({
       steps: this.#steps,
       undeclared: this.#program.digest === undefined ? 'anything' : () => run.digest,
       onState: () => this.#visit(run),
       ...(deviations === undefined ? {} : { deviations }),
+      ...(merge ? { merge: (step: number) => enter(step) } : {}),
     });
     const isOwn = (error: unknown): boolean => search.isOwn(error);
     let more = true;
@@ -78,14 +91,19 @@ class Explorer<C> {
       run = new ExploredRun(this.#program);
       let fault: Fault | null = null;
       const end = search.run((strategy) => {
-        fault = run.run(strategy, isOwn);
+        fault = run.run(merge ? this.#following(run, strategy) : strategy, isOwn);
       });
       if (end === 'cut') fault = tooLong(this.#steps, run.handles);
       if (fault !== null) return this.#result(search, false, this.#explain(fault, search.schedule));
-      if (end === 'complete') this.#ends.add(run.digest);
+      if (end === 'complete') {
+        this.#ends.add(run.digest);
+        graph?.end();
+      }
       more = search.next();
     }
-    return this.#result(search, !more && deviations === undefined, null);
+    const { redundant, steps } = search;
+    const complete = graph?.count() ?? search.complete;
+    return this.#result({ complete, redundant, steps }, !more && deviations === undefined, null);
   }
 
   sampled(kind: 'random' | 'pct'): ExplorationResult {
@@ -134,6 +152,20 @@ class Explorer<C> {
     return { fault, steps };
   }
 
+  /** The strategy, with the ways of the tasks kept. */
+  #following(run: ExploredRun<C>, strategy: SchedulerStrategy): SchedulerStrategy {
+    let last: TaskHandle | null = null;
+    return watched(
+      strategy,
+      (_step, task) => {
+        last = task;
+      },
+      () => {
+        if (last !== null) run.follow(last, this.#ways);
+      },
+    );
+  }
+
   /** A run under any strategy, with the bound on steps kept. */
   #guarded(
     run: ExploredRun<C>,
@@ -153,9 +185,13 @@ class Explorer<C> {
     }
   }
 
+  /** The invariants need no second look at a state that was met before. */
   #visit(run: ExploredRun<C>): void {
+    if (run.context === null) return;
+    const known = this.#states.size;
+    const { state } = run;
+    if (state !== '' && this.#states.add(state).size === known) return;
     run.checkState();
-    if (run.context !== null) this.#states.add(run.state);
   }
 
   /** The shortest schedule with the same failure. */

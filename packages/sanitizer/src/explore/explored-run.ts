@@ -14,6 +14,19 @@ class Broken extends Error {
   }
 }
 
+/** Numbers for ways from suspension point to suspension point. */
+export class Ways {
+  readonly #ids = new Map<string, number>();
+
+  /** The number of a way with one more point. */
+  step(way: number, point: string): number {
+    const name = `${way} ${point}`;
+    const known = this.#ids.get(name) ?? this.#ids.size + 1;
+    this.#ids.set(name, known);
+    return known;
+  }
+}
+
 /** One run of an exploration, and the states that it passes. */
 export class ExploredRun<C> {
   /** What is shared, once it is set up. */
@@ -21,6 +34,9 @@ export class ExploredRun<C> {
   /** The racing tasks. */
   readonly handles: TaskHandle[] = [];
   readonly #program: Exploration<C>;
+  /** Way of each task so far, as a number, by the task's number. */
+  readonly #ways = new Map<number, number>();
+  #machine: Machine | null = null;
 
   constructor(program: Exploration<C>) {
     this.#program = program;
@@ -39,6 +55,7 @@ export class ExploredRun<C> {
       ...(seed === undefined ? {} : { seed }),
       strategy,
     });
+    this.#machine = machine;
     try {
       const context = this.#program.setup(machine);
       this.context = context;
@@ -62,7 +79,19 @@ export class ExploredRun<C> {
   /** Text that tells the present state from others; empty without a digest. */
   get state(): string {
     if (this.context === null || this.#program.digest === undefined) return '';
-    return `${this.#program.digest(this.context)}|${this.handles.map(({ at, state }) => `${at} ${state}`).join()}`;
+    const places = this.#machine!.scheduler.tasks().map(({ id, at, state }) => `${id} ${at} ${state}`);
+    return `${this.#program.digest(this.context)}|${places.join()}`;
+  }
+
+  /** A task has made a step: remember its way. */
+  follow(task: TaskHandle, ways: Ways): void {
+    this.#ways.set(task.id, ways.step(this.#ways.get(task.id) ?? 0, task.at));
+  }
+
+  /** The state, and how each task came there, those included that tasks have spawned. */
+  get key(): string {
+    const ways = [...this.#ways].sort(([a], [b]) => a - b).map(([id, way]) => `${id}:${way}`);
+    return `${this.digest}|${ways.join()}`;
   }
 
   /** Digest of what is shared; empty before the set-up is done. */

@@ -70,6 +70,8 @@ export class MirrorDevice {
   readonly vram: Float64Array;
   /** The device's page table, by virtual page. */
   readonly entries: Map<number, DeviceEntry> = new Map();
+  /** What faults and migrations under way have in hand, as text. */
+  readonly inHand: Map<object, () => string> = new Map();
   readonly #inFlight = new Set<{ readonly page: number }>();
   readonly #idle: WaitQueue;
 
@@ -107,7 +109,9 @@ export class MirrorDevice {
     const entries = [...this.entries]
       .map(([page, { pfn, write }]) => `${page}:${pfn}${write ? 'w' : ''}`)
       .sort();
-    return `${this.name} ${entries.join(' ')} (${[...this.#inFlight].map((a) => a.page).join()}) ${this.vram.join()}`;
+    const flights = [...this.#inFlight].map((access) => access.page);
+    const hands = [...this.inHand.values()].map((text) => text()).sort();
+    return `${this.name} ${entries.join(' ')} (${flights.join()}) ${this.vram.join()} ${hands.join('+')}`;
   }
 
   /**
@@ -138,11 +142,16 @@ export class MirrorDevice {
   *fault(startPage: number, endPage: number, write: boolean): Task<Errno> {
     const { mm, ops } = this;
     if (!mm.mmgetNotZero()) return -EFAULT;
-    yield* this.svmLock.lock();
+    const key = {};
+    yield* ops.exclude(this);
     try {
       for (let tries = 0; tries < MOST_TRIES; tries++) {
         if (mm.machine.scheduler.preemptive) yield FAULT;
         const range = this.#range(startPage, endPage, write, yield* ops.readBegin(this));
+        this.inHand.set(
+          key,
+          () => `${range.notifierSeq},${range.pfns.pfn.join()},${range.pfns.flags.join()}`,
+        );
         const err = yield* ops.walk(this, range);
         if (err === -EBUSY) continue;
         if (err !== 0) return err;
@@ -156,7 +165,8 @@ export class MirrorDevice {
       }
       return -EBUSY;
     } finally {
-      this.svmLock.unlock();
+      this.inHand.delete(key);
+      ops.include(this);
       mm.mmput();
     }
   }

@@ -12,28 +12,31 @@ import {
   type VmFault,
   VM_FAULT_OOM,
 } from '@gpusvm/hmm';
-import { type Pfn, schedPoint, type Task } from '@gpusvm/kernel';
+import { done, EFAULT, type Pfn, schedPoint, type Task } from '@gpusvm/kernel';
 import type { MirrorDevice } from './mirror-device.ts';
 
 const ALLOC = schedPoint('mirror: allocate destinations');
-const EVICT_ROUNDS = 2;
 
 /**
  * Migrate pages of one VMA to the device, as many as can; may sleep.
  *
- * @returns pages that moved; -EINVAL when there is no such VMA.
+ * @returns pages that moved; -EINVAL when there is no such VMA; -EFAULT when the process is gone.
  */
 export function* migrateToDevice(dev: MirrorDevice, startPage: number, endPage: number): Task<number> {
   const { mm } = dev;
-  yield* dev.svmLock.lock();
+  if (!mm.mmgetNotZero()) return -EFAULT;
+  yield* dev.ops.exclude(dev);
   yield* mm.mmapLock.downRead();
   try {
     const args = migration(dev, startPage, endPage, MIGRATE_VMA_SELECT_SYSTEM);
     const err = yield* migrateVmaSetup(args);
-    return err === 0 ? yield* finish(dev, args, () => dev.allocPage()) : err;
+    if (err === 0) return yield* finish(dev, args, () => dev.ops.reserve(dev));
+    dev.inHand.delete(args.src);
+    return err;
   } finally {
     mm.mmapLock.upRead();
-    dev.svmLock.unlock();
+    dev.ops.include(dev);
+    mm.mmput();
   }
 }
 
@@ -41,33 +44,39 @@ export function* migrateToDevice(dev: MirrorDevice, startPage: number, endPage: 
 export function* migrateToRam(dev: MirrorDevice, vmf: VmFault): Task<number> {
   const faultFolio = dev.ops.faultFolio(vmf);
   const args = migration(dev, vmf.page, vmf.page + 1, MIGRATE_VMA_SELECT_DEVICE_PRIVATE, faultFolio);
-  if ((yield* migrateVmaSetup(args)) !== 0) return 0;
+  if ((yield* migrateVmaSetup(args)) !== 0) {
+    dev.inHand.delete(args.src);
+    return 0;
+  }
   let short = false;
   yield* finish(dev, args, () => {
     const pfn = allocLocked(dev);
     short ||= pfn < 0;
-    return pfn;
+    return done(pfn);
   });
   return short ? VM_FAULT_OOM : 0;
 }
 
 /**
- * Move every page of the device back to RAM, without an address space (eviction, unbind); may sleep.
+ * Try once to move every page of the device back to RAM, without an address space (eviction, unbind); may sleep. As with
+ * migrate_device_range, the caller tries again for pages that somebody had locked.
  *
- * @returns 0 when the device is empty, else the negative number of pages that somebody held.
+ * @returns pages that are still on the device.
  */
 export function* evict(dev: MirrorDevice): Task<number> {
   const { folios, pagemap } = dev;
-  for (let round = 0; round < EVICT_ROUNDS && pagemap.liveReferences > 0; round++) {
-    const src = new MigratePfns(pagemap.pages);
-    const dst = new MigratePfns(pagemap.pages);
-    for (let i = 0; i < pagemap.pages; i++) src.pfn[i] = pagemap.basePfn + i;
-    yield* migrateDevicePfns(folios, src, pagemap.pages);
-    yield* fillDestinations(dev, src, dst, pagemap.pages, () => allocLocked(dev));
+  const src = new MigratePfns(pagemap.pages);
+  const dst = new MigratePfns(pagemap.pages);
+  dev.inHand.set(src, () => slotsText(src, dst));
+  for (let i = 0; i < pagemap.pages; i++) src.pfn[i] = pagemap.basePfn + i;
+  yield* migrateDevicePfns(folios, src, pagemap.pages);
+  if (src.flags.some((flags) => (flags & MIGRATE_PFN_MIGRATE) !== 0)) {
+    yield* fillDestinations(dev, src, dst, pagemap.pages, () => done(allocLocked(dev)));
     yield* migrateDevicePages(folios, src, dst, pagemap.pages);
-    yield* migrateDeviceFinalize(folios, src, dst, pagemap.pages);
   }
-  return -pagemap.liveReferences;
+  yield* migrateDeviceFinalize(folios, src, dst, pagemap.pages);
+  dev.inHand.delete(src);
+  return pagemap.liveReferences;
 }
 
 function migration(
@@ -78,13 +87,16 @@ function migration(
   faultFolio: Pfn = -1,
 ): MigrateVma {
   const pages = Math.max(endPage - startPage, 1);
+  const src = new MigratePfns(pages);
+  const dst = new MigratePfns(pages);
+  dev.inHand.set(src, () => slotsText(src, dst));
   return new MigrateVma({
     mm: dev.mm,
     vma: dev.mm.vmaLookup(startPage),
     startPage,
     endPage,
-    src: new MigratePfns(pages),
-    dst: new MigratePfns(pages),
+    src,
+    dst,
     pgmapOwner: dev,
     flags,
     faultFolio,
@@ -92,12 +104,15 @@ function migration(
 }
 
 /** Allocate, copy, commit, finalize; returns pages that moved. */
-function* finish(dev: MirrorDevice, args: MigrateVma, alloc: () => Pfn): Task<number> {
-  yield* fillDestinations(dev, args.src, args.dst, args.npages, alloc);
-  yield* dev.ops.commit(args);
+function* finish(dev: MirrorDevice, args: MigrateVma, alloc: () => Task<Pfn>): Task<number> {
+  if (args.cpages > 0) {
+    yield* fillDestinations(dev, args.src, args.dst, args.npages, alloc);
+    yield* dev.ops.commit(args);
+  }
   let moved = 0;
   for (let i = 0; i < args.npages; i++) if ((args.src.flags[i]! & MIGRATE_PFN_MIGRATE) !== 0) moved++;
   yield* dev.ops.finalize(args);
+  dev.inHand.delete(args.src);
   return moved;
 }
 
@@ -107,13 +122,13 @@ function* fillDestinations(
   src: MigratePfns,
   dst: MigratePfns,
   slots: number,
-  alloc: () => Pfn,
+  alloc: () => Task<Pfn>,
 ): Task<void> {
   if (dev.mm.machine.scheduler.preemptive) yield ALLOC;
   for (let i = 0; i < slots; i++) {
     const flags = src.flags[i]!;
     if ((flags & MIGRATE_PFN_MIGRATE) === 0) continue;
-    const to = alloc();
+    const to = yield* alloc();
     if (to < 0) continue;
     yield* dev.ops.copy(dev, (flags & MIGRATE_PFN_VALID) === 0 ? -1 : src.pfn[i]!, to);
     dst.pfn[i] = to;
@@ -126,4 +141,8 @@ function allocLocked(dev: MirrorDevice): Pfn {
   const pfn = dev.folios.allocFolio(0);
   if (pfn >= 0) dev.folios.trylock(pfn);
   return pfn;
+}
+
+function slotsText(src: MigratePfns, dst: MigratePfns): string {
+  return [src.pfn, src.flags, dst.pfn, dst.flags].map((slots) => slots.join()).join('/');
 }

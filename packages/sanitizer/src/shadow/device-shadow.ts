@@ -72,6 +72,8 @@ export class DeviceShadow {
   granulePages = 1;
   /** No mapping of this device is copied or kept coherent by hand, and its granules are pages. */
   plain = false;
+  /** Frames of the memory that the device shares with the CPU; behind them are BARs of peers. */
+  frames: number = Number.POSITIVE_INFINITY;
   /** DMA addresses go through a page table. */
   translated = false;
   #device: DmaDevice | null = null;
@@ -90,6 +92,7 @@ export class DeviceShadow {
   watch(device: DmaDevice): void {
     if (this.#device === device) return;
     this.#device = device;
+    this.frames = device.memory.totalPages;
     this.granulePages = device.granulePages;
     this.plain = device.coherent && device.swiotlb === null && device.granulePages === 1;
     this.translated = device.domain !== null;

@@ -45,6 +45,11 @@ export class Frames {
     this.#words.add(firstPfn, pages, delta * LEAF);
   }
 
+  /** One leaf less for each frame of a part of a list. */
+  dropEach(pfns: Float64Array, from: number, to: number): void {
+    this.#words.addEach(pfns, from, to, -LEAF);
+  }
+
   /** One leaf more for a frame that is not free; false, and nothing changed, when it is. */
   takeLeaf(pfn: number): boolean {
     return this.#words.addUnless(pfn, LEAF, STATE, FRAME_FREE);

@@ -1,4 +1,4 @@
-import { type MappingKind, KINDS } from './inline-link.ts';
+import { INLINE_LINK, KINDS, type MappingKind } from './inline-link.ts';
 import { larger } from './larger.ts';
 
 /** Numbers of a record kept as doubles, and as integers. */
@@ -132,6 +132,37 @@ export class Mappings {
     ints[i + 5] = 0;
     ints[i + 6] = call;
     ints[i + 7] = kind;
+  }
+
+  /** Fill a record that was taken with a link of whole pages without attributes. */
+  fillLink(
+    id: number,
+    firstPage: number,
+    pages: number,
+    physBytes: number,
+    dir: number,
+    reservation: number,
+    task: number,
+    call: number,
+  ): void {
+    const doubles = this.#doubles;
+    const d = id * DOUBLES;
+    doubles[d] = firstPage;
+    doubles[d + 1] = pages;
+    doubles[d + 2] = pages;
+    doubles[d + 3] = physBytes;
+    doubles[d + 4] = pages * 4096;
+    doubles[d + 5] = firstPage * 4096;
+    const ints = this.#ints;
+    const i = id * INTS;
+    ints[i] = dir;
+    ints[i + 1] = 0;
+    ints[i + 2] = reservation;
+    ints[i + 3] = task;
+    ints[i + 4] = 0;
+    ints[i + 5] = 0;
+    ints[i + 6] = call;
+    ints[i + 7] = INLINE_LINK;
   }
 
   /** Pages were unlinked; the record is released with its last one. Returns whether it was. */

@@ -2,8 +2,11 @@ import { AddressMap } from './address-map.ts';
 import { larger } from './larger.ts';
 import { REGION_PAGES, regionOf } from './region.ts';
 
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_REGION_PAGES = REGION_PAGES;
+
 const SHIFT = 9;
-const LOW = REGION_PAGES - 1;
+const LOW = OWN_REGION_PAGES - 1;
 /** Regions below this are found by index, those above (MMIO, far apart) by hash. */
 const DENSE_REGIONS = 1 << 15;
 
@@ -19,7 +22,7 @@ export class PageCounts {
   /** Places of far regions, behind the dense ones. */
   #far: AddressMap | null = null;
   #places = 0;
-  #counts: Int32Array = new Int32Array(REGION_PAGES);
+  #counts: Int32Array = new Int32Array(OWN_REGION_PAGES);
   #chunks = 1;
 
   /** Number at a page. */
@@ -42,9 +45,9 @@ export class PageCounts {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#make(index);
-      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) {
+      if (this.#chunk[place] === 0 && stop - page === OWN_REGION_PAGES) {
         this.#value[place]! += delta;
       } else {
         const first = (this.#split(place) << SHIFT) | (page & LOW);
@@ -60,14 +63,28 @@ export class PageCounts {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#make(index);
-      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) this.#value[place] = value;
+      if (this.#chunk[place] === 0 && stop - page === OWN_REGION_PAGES) this.#value[place] = value;
       else {
         const first = (this.#split(place) << SHIFT) | (page & LOW);
         this.#counts.fill(value, first, first + stop - page);
       }
       page = stop;
+    }
+  }
+
+  /** Add to every page of a part of a list. */
+  addEach(pages: Float64Array, from: number, to: number, delta: number): void {
+    const chunks = this.#chunk;
+    const counts = this.#counts;
+    for (let i = from; i < to; i++) {
+      const page = pages[i]!;
+      // Almost every page was counted one by one before.
+      const index = page < DENSE_REGIONS * OWN_REGION_PAGES ? (page | 0) >> SHIFT : DENSE_REGIONS;
+      const chunk = index < chunks.length && index < DENSE_REGIONS ? chunks[index]! : 0;
+      if (chunk === 0 || counts !== this.#counts) this.add(page, 1, delta);
+      else counts[(chunk << SHIFT) | (page & LOW)]! += delta;
     }
   }
 
@@ -88,9 +105,9 @@ export class PageCounts {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#make(index);
-      if (this.#chunk[place] === 0 && stop - page === REGION_PAGES) {
+      if (this.#chunk[place] === 0 && stop - page === OWN_REGION_PAGES) {
         this.#value[place] = (this.#value[place]! & ~mask) | value;
       } else {
         const first = (this.#split(place) << SHIFT) | (page & LOW);
@@ -123,7 +140,7 @@ export class PageCounts {
     const end = firstPage + pages;
     for (let page = firstPage; page < end; ) {
       const index = regionOf(page);
-      const stop = Math.min(end, (index + 1) * REGION_PAGES);
+      const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
       const place = this.#find(index);
       const chunk = place < 0 ? 0 : this.#chunk[place]!;
       if (chunk === 0) {

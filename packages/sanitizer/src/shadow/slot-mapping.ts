@@ -4,27 +4,74 @@ import { LINKED, ORPHAN, PRESENT, STALE, SYNCED } from './slot-flags.ts';
 import { type SlotRegion, splitRegion } from './slot-region.ts';
 import type { Slots } from './slots.ts';
 
-const LOW = REGION_PAGES - 1;
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_PRESENT = PRESENT;
+const OWN_ORPHAN = ORPHAN;
+const OWN_STALE = STALE;
+const OWN_REGION_PAGES = REGION_PAGES;
+
+const LOW = OWN_REGION_PAGES - 1;
 
 /** The page table maps a range to consecutive frames. */
 export function mapSlots(slots: Slots, firstPage: number, pages: number, pfn: number): void {
   const end = firstPage + pages;
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     const region = slots.make(index);
     const first = pfn + (page - firstPage);
-    if (!region.split && stop - page === REGION_PAGES) {
+    if (!region.split && stop - page === OWN_REGION_PAGES) {
       region.pfn = first;
-      region.flags |= PRESENT;
+      region.flags |= OWN_PRESENT;
     } else {
       splitRegion(region);
       const { flagsOf, pfnOf } = region;
       for (let i = page & LOW, n = stop - page, frame = first; n > 0; i++, n--, frame++) {
         if (flagsOf[i] === 0) region.used++;
-        flagsOf[i]! |= PRESENT;
+        flagsOf[i]! |= OWN_PRESENT;
         pfnOf[i] = frame;
       }
+    }
+    page = stop;
+  }
+}
+
+/**
+ * The page table maps a range to consecutive frames, and a mapping takes it, in one go. All slots have the same flags
+ * before, without LINKED, OWN_PRESENT and OWN_STALE.
+ *
+ * @param flags - of all slots afterwards.
+ */
+export function enterRange(
+  slots: Slots,
+  firstPage: number,
+  pages: number,
+  pfn: number,
+  flags: number,
+  link: number,
+  call: number,
+): void {
+  const end = firstPage + pages;
+  for (let page = firstPage; page < end; ) {
+    const index = regionOf(page);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
+    const region = slots.make(index);
+    const first = pfn + (page - firstPage);
+    if (!region.split && stop - page === OWN_REGION_PAGES) {
+      region.flags = flags;
+      region.link = link;
+      region.call = call;
+      region.pfn = first;
+    } else {
+      splitRegion(region);
+      const from = page & LOW;
+      const to = from + (stop - page);
+      if (region.flagsOf[from] === 0) region.used += to - from;
+      region.flagsOf.fill(flags, from, to);
+      region.linkOf.fill(link, from, to);
+      region.callOf.fill(call, from, to);
+      const { pfnOf } = region;
+      for (let i = from, frame = first; i < to; i++, frame++) pfnOf[i] = frame;
     }
     page = stop;
   }
@@ -35,18 +82,18 @@ export function linkSlots(slots: Slots, firstPage: number, pages: number, link: 
   const end = firstPage + pages;
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     const region = slots.make(index);
-    if (!region.split && stop - page === REGION_PAGES) {
+    if (!region.split && stop - page === OWN_REGION_PAGES) {
       region.link = link;
       region.call = call;
-      region.flags = (region.flags & ~(SYNCED | ORPHAN)) | LINKED;
+      region.flags = (region.flags & ~(SYNCED | OWN_ORPHAN)) | LINKED;
     } else {
       splitRegion(region);
       const { flagsOf, linkOf, callOf } = region;
       for (let i = page & LOW, n = stop - page; n > 0; i++, n--) {
         if (flagsOf[i] === 0) region.used++;
-        flagsOf[i] = (flagsOf[i]! & ~(SYNCED | ORPHAN)) | LINKED;
+        flagsOf[i] = (flagsOf[i]! & ~(SYNCED | OWN_ORPHAN)) | LINKED;
         linkOf[i] = link;
         callOf[i] = call;
       }
@@ -90,15 +137,15 @@ export function unmapSlots(
   out.link = slots.linkAt(firstPage);
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     const region = slots.find(index);
     if (region === undefined) {
       out.all = 0;
-    } else if (!region.split && stop - page === REGION_PAGES) {
-      if ((region.flags & PRESENT) !== 0) {
-        region.flags = (region.flags & ~(PRESENT | ORPHAN)) | STALE;
-        frames.addLeaves(region.pfn, REGION_PAGES, -1);
-        out.present += REGION_PAGES;
+    } else if (!region.split && stop - page === OWN_REGION_PAGES) {
+      if ((region.flags & OWN_PRESENT) !== 0) {
+        region.flags = (region.flags & ~(OWN_PRESENT | OWN_ORPHAN)) | OWN_STALE;
+        frames.addLeaves(region.pfn, OWN_REGION_PAGES, -1);
+        out.present += OWN_REGION_PAGES;
       }
       out.any |= region.flags;
       out.all &= region.flags;
@@ -121,36 +168,33 @@ function unmapPart(
   const { flagsOf, pfnOf, linkOf } = region;
   const end = first + count;
   const common = out.link;
-  let { any, all } = out;
+  let before = flagsOf[first]!;
+  let alike = (before & OWN_PRESENT) !== 0 ? 0 : 1;
   let differ = 0;
-  let present = 0;
-  let runPfn = 0;
-  let run = 0;
   for (let i = first; i < end; i++) {
-    const old = flagsOf[i]!;
+    alike |= flagsOf[i]! ^ before;
     differ |= linkOf[i]! ^ common;
-    if ((old & PRESENT) === 0) {
-      any |= old;
-      all &= old;
-      continue;
-    }
-    const now = (old & ~(PRESENT | ORPHAN)) | STALE;
-    any |= now;
-    all &= now;
-    flagsOf[i] = now;
-    present++;
-    const pfn = pfnOf[i]!;
-    if (pfn === runPfn + run) {
-      run++;
-      continue;
-    }
-    if (run > 0) frames.addLeaves(runPfn, run, -1);
-    runPfn = pfn;
-    run = 1;
   }
-  if (run > 0) frames.addLeaves(runPfn, run, -1);
-  out.any = any;
-  out.all = all;
-  out.present += present;
   if (differ !== 0) out.link = 0;
+  if (alike === 0) {
+    const now = (before & ~(OWN_PRESENT | OWN_ORPHAN)) | OWN_STALE;
+    flagsOf.fill(now, first, end);
+    frames.dropEach(pfnOf, first, end);
+    out.any |= now;
+    out.all &= now;
+    out.present += count;
+    return;
+  }
+  for (let i = first; i < end; i++) {
+    before = flagsOf[i]!;
+    let now = before;
+    if ((before & OWN_PRESENT) !== 0) {
+      now = (before & ~(OWN_PRESENT | OWN_ORPHAN)) | OWN_STALE;
+      flagsOf[i] = now;
+      frames.addLeaves(pfnOf[i]!, 1, -1);
+      out.present++;
+    }
+    out.any |= now;
+    out.all &= now;
+  }
 }

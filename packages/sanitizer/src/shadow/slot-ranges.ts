@@ -3,7 +3,11 @@ import { type SlotRegion, splitRegion } from './slot-region.ts';
 import { LINKED, SYNCED } from './slot-flags.ts';
 import type { Slots } from './slots.ts';
 
-const LOW = REGION_PAGES - 1;
+// V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
+const OWN_LINKED = LINKED;
+const OWN_REGION_PAGES = REGION_PAGES;
+
+const LOW = OWN_REGION_PAGES - 1;
 
 /** Change flags of a range: those in `clear` go, those in `set` come. */
 export function changeFlags(
@@ -17,11 +21,11 @@ export function changeFlags(
   const keep = ~clear;
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     let region = slots.find(index);
     if (region === undefined && set !== 0) region = slots.make(index);
     if (region !== undefined) {
-      if (!region.split && stop - page === REGION_PAGES) region.flags = (region.flags & keep) | set;
+      if (!region.split && stop - page === OWN_REGION_PAGES) region.flags = (region.flags & keep) | set;
       else changePart(region, page & LOW, stop - page, keep, set);
       slots.release(index, region);
     }
@@ -42,10 +46,10 @@ export function changeFlagsWhere(
   const keep = ~clear;
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     const region = slots.find(index);
     if (region !== undefined) {
-      if (!region.split && stop - page === REGION_PAGES) {
+      if (!region.split && stop - page === OWN_REGION_PAGES) {
         if ((region.flags & when) !== 0) region.flags = (region.flags & keep) | set;
       } else {
         splitRegion(region);
@@ -69,18 +73,18 @@ export function syncSlots(slots: Slots, firstPage: number, pages: number): void 
   const end = firstPage + pages;
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     const region = slots.find(index);
     if (region !== undefined) {
-      if (!region.split && stop - page === REGION_PAGES) {
-        if ((region.flags & LINKED) !== 0) region.flags |= SYNCED;
+      if (!region.split && stop - page === OWN_REGION_PAGES) {
+        if ((region.flags & OWN_LINKED) !== 0) region.flags |= SYNCED;
       } else {
         splitRegion(region);
         const { flagsOf } = region;
-        // SYNCED is the bit above LINKED.
+        // SYNCED is the bit above OWN_LINKED.
         for (let i = page & LOW, n = stop - page; n > 0; i++, n--) {
           const flags = flagsOf[i]!;
-          flagsOf[i] = flags | ((flags & LINKED) << 1);
+          flagsOf[i] = flags | ((flags & OWN_LINKED) << 1);
         }
       }
     }
@@ -89,16 +93,16 @@ export function syncSlots(slots: Slots, firstPage: number, pages: number): void 
 }
 
 /**
- * Set the flags of a range whose slots have equal flags, not 0, to other ones without LINKED, PRESENT and STALE. A
+ * Set the flags of a range whose slots have equal flags, not 0, to other ones without OWN_LINKED, PRESENT and STALE. A
  * region that is covered whole is one record again.
  */
 export function levelFlags(slots: Slots, firstPage: number, pages: number, flags: number): void {
   const end = firstPage + pages;
   for (let page = firstPage; page < end; ) {
     const index = regionOf(page);
-    const stop = Math.min(end, (index + 1) * REGION_PAGES);
+    const stop = Math.min(end, (index + 1) * OWN_REGION_PAGES);
     const region = slots.make(index);
-    if (stop - page === REGION_PAGES) {
+    if (stop - page === OWN_REGION_PAGES) {
       region.split = false;
       region.flags = flags;
     } else {

@@ -1,12 +1,17 @@
 import { REGION_PAGES } from './region.ts';
 import { LINKED, PRESENT, STALE } from './slot-flags.ts';
 
+/** Base of a region that is in no address space. */
+export const NOWHERE: number = -(2 ** 53);
+
 const NO_BYTES = new Uint8Array(0);
 const NO_INTS = new Int32Array(0);
 const NO_DOUBLES = new Float64Array(0);
 
 /** State of 512 slots: one value for all of them, or an array element each. */
 export class SlotRegion {
+  /** First page; far below every page while the region is in the pool. */
+  base: number = NOWHERE;
   split = false;
   flags = 0;
   /** What is mapped, see `inline-link.ts`. */
@@ -22,6 +27,9 @@ export class SlotRegion {
   pfnOf: Float64Array = NO_DOUBLES;
   callOf: Int32Array = NO_INTS;
 }
+
+/** A region that no page lies in. */
+export const NO_REGION: SlotRegion = new SlotRegion();
 
 /** Give every slot of a region its own element. */
 export function splitRegion(region: SlotRegion): void {

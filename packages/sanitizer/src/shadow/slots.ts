@@ -1,5 +1,5 @@
 import { REGION_PAGES, regionOf } from './region.ts';
-import { isUsed, SlotRegion, splitRegion } from './slot-region.ts';
+import { isUsed, NOWHERE, SlotRegion, splitRegion } from './slot-region.ts';
 
 const DENSE_REGIONS = 1 << 15;
 const LOW = REGION_PAGES - 1;
@@ -142,6 +142,7 @@ export class Slots {
     const old = spare < DENSE_REGIONS ? this.#dense[spare] : this.#far.get(spare);
     // It may be in use again, or dropped already.
     if (old === undefined || isUsed(old)) return;
+    old.base = NOWHERE;
     old.split = false;
     old.flags = 0;
     this.#pool.push(old);
@@ -167,6 +168,7 @@ export class Slots {
     } else {
       this.#far.set(index, region);
     }
+    region.base = index * REGION_PAGES;
     this.#lastIndex = index;
     this.#last = region;
     return region;

@@ -24,12 +24,29 @@ type Operation = (c: MmContext) => Task<unknown>;
 export const OPERATIONS = {
   'gpu-read': (c) => c.dev.access(FIRST, null),
   'gpu-write': (c) => c.dev.access(FIRST, 7),
-  'cpu-write': (c) => c.mm.cpuWrite(FIRST, 5),
-  munmap: (c) => c.mm.munmap(FIRST, 1),
-  mprotect: (c) => c.mm.mprotect(FIRST, c.pages, { read: true, write: false }),
+  'cpu-write': (c) => thread(c, c.mm.cpuWrite(FIRST, 5)),
+  munmap: (c) => thread(c, c.mm.munmap(FIRST, 1)),
+  mprotect: (c) => thread(c, c.mm.mprotect(FIRST, c.pages, { read: true, write: false })),
   migrate: (c) => migrateToDevice(c.dev, FIRST, FIRST + c.pages),
   evict: (c) => evict(c.dev),
+  fork: (c) => fork(c),
+  exit: (c) => c.mm.exit(),
 } as const satisfies Record<string, Operation>;
+
+/** A child is made, and exits. */
+function* fork({ mm }: MmContext): Task<void> {
+  if (!mm.mmgetNotZero()) return;
+  const child = yield* mm.fork('child');
+  if (typeof child !== 'number') yield* child.exit();
+  mm.mmput();
+}
+
+/** A thread of the process uses its address space, if there still is one. */
+function* thread({ mm }: MmContext, operation: Task<unknown>): Task<void> {
+  if (!mm.mmgetNotZero()) return;
+  yield* operation;
+  mm.mmput();
+}
 
 export type OperationName = keyof typeof OPERATIONS;
 

@@ -1,8 +1,9 @@
-import { DMA_ATTR_MMIO, DMA_MAPPING_ERROR } from '@gpusvm/dma-iova';
+import { DMA_ATTR_MMIO, DMA_BIDIRECTIONAL, DMA_MAPPING_ERROR } from '@gpusvm/dma-iova';
 import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 import type { MappingKind } from '../../shadow/inline-link.ts';
 import type { MappingView } from '../../shadow/mapping-view.ts';
+import { isPeer } from './peer.ts';
 
 /**
  * I17. A mapping is undone by the call that belongs to it, with its address, size, direction and attributes: the
@@ -30,12 +31,36 @@ export const DIR_MATCH: DmaRule = {
       if (op.mapping === null) unknown(op, found);
       else compare(op, op.mapping, found);
     },
+    link: (op, found) => peerAsMemory(op, found),
+    map: (op, found) => peerAsMemory(op, found),
+    mapSegment: (op, found) => peerAsMemory(op, found),
     unmapList: (op, found) => compareList(op, found),
+    syncSingle: (op, found) => compareSync(op, found),
     freeCoherent(op, found) {
       if (op.device.complete) found.report(DIR_MATCH, op, 'a free of coherent memory that is not allocated');
     },
   },
 };
+
+/** Memory behind a BAR is mapped as MMIO, or CPU caches are maintained for it. */
+function peerAsMemory(op: DmaOp, found: Findings): void {
+  if (op.err !== 0 || op.pages <= 0 || (op.attrs & DMA_ATTR_MMIO) !== 0) return;
+  const pfn = Math.floor(op.physBytes / 4096);
+  if (!isPeer(op.device, pfn)) return;
+  found.report(DIR_MATCH, op, `frame ${pfn} of a peer is mapped without DMA_ATTR_MMIO`);
+}
+
+function compareSync(op: DmaOp, found: Findings): void {
+  const { mapping, device } = op;
+  if (mapping === null) {
+    if (!device.complete) return;
+    const at = `0x${op.addrBytes.toString(16)}, ${op.sizeBytes} bytes`;
+    found.report(DIR_MATCH, op, `a sync of ${at}, which no one mapping covers`);
+  } else if (mapping.dir !== DMA_BIDIRECTIONAL && mapping.dir !== op.dir) {
+    const what = `a sync with direction ${op.dir} of a mapping with direction ${mapping.dir}`;
+    found.report(DIR_MATCH, op, what, { survivors: [found.mapping(device, mapping)] });
+  }
+}
 
 function unknown(op: DmaOp, found: Findings): void {
   const { device } = op;

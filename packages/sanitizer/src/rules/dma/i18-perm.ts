@@ -19,7 +19,7 @@ export const PERM: DmaRule = {
       else given(op, found);
     },
     map: (op, found) => given(op, found),
-    mapSegment: (op, found) => given(op, found),
+    mapList: (op, found) => given(op, found),
     access: (op, found) => allowed(op, found),
     fault(op, found) {
       if (op.reason === 'permission') found.report(PERM, op, refused(op));

@@ -18,6 +18,12 @@ export const SWIOTLB_PAIRED: DmaRule = {
     map(op, found) {
       if (op.bounced && (op.attrs & RAW) !== 0)
         found.report(SWIOTLB_PAIRED, op, 'memory that must not be copied is bounced');
+      if (op.err === 0 && !op.bounced && !op.device.translated && op.addrBytes !== op.physBytes)
+        found.report(
+          SWIOTLB_PAIRED,
+          op,
+          'an address that is neither that of the memory nor that of a fresh slot',
+        );
       failed(op, found);
     },
     link(op, found) {

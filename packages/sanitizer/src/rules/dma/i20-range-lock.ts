@@ -1,4 +1,7 @@
 import type { DmaRule } from '../../rule.ts';
+import type { MappingView } from '../../shadow/mapping-view.ts';
+import { LINKED, SYNCED } from '../../shadow/slot-flags.ts';
+import { visitSlots } from '../../shadow/slot-visit.ts';
 
 /**
  * I20. The caller owns the range while it maps it (generic_pt asks for a range lock), and updates of the bounce bit
@@ -18,6 +21,22 @@ export const RANGE_LOCK: DmaRule = {
       if (!runs(found.machine.scheduler.tasks(), task)) return;
       found.report(RANGE_LOCK, op, `slots are unlinked while task ${found.taskName(task)} maps them`, {
         survivors: [found.mapping(op.device, other)],
+      });
+    },
+    free(op, found) {
+      const { device } = op;
+      if (op.reservation === 0 || device.reservations.linked[op.reservation]! <= 0) return;
+      const current = found.machine.scheduler.current?.id ?? 0;
+      const tasks = found.machine.scheduler.tasks();
+      let other: MappingView | null = null;
+      visitSlots(device.slots, op.firstPage, op.pages, (page, _pages, flags, link) => {
+        if (other !== null || (flags & (LINKED | SYNCED)) !== LINKED) return;
+        const mapping = device.mapping(link, page);
+        if (mapping.task !== current && runs(tasks, mapping.task)) other = mapping;
+      });
+      if (other === null) return;
+      found.report(RANGE_LOCK, op, 'a reservation is freed while another task maps into it', {
+        survivors: [found.mapping(device, other)],
       });
     },
     link(op, found) {

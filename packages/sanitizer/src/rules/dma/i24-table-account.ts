@@ -10,6 +10,13 @@ export const TABLE_ACCOUNT: DmaRule = {
   name: 'TABLE_ACCOUNT',
   statement: 'table pages allocated minus freed are those in use',
   checks: {
+    release(op, found) {
+      const { device, tables } = op.device;
+      // What waits in a flush queue is freed with it.
+      if (device === null || tables.waiting === 0 || (device.flushQueue?.size ?? 0) > 0) return;
+      const what = `${tables.waiting} table pages were taken out of the tree and never freed`;
+      found.report(TABLE_ACCOUNT, op, what);
+    },
     end(op, found) {
       const counters = dmaCounters(found.machine);
       if (found.strangers) return;

@@ -1,3 +1,4 @@
+import { dmaCounters } from '@gpusvm/dma-iova';
 import type { DmaRule } from '../../rule.ts';
 
 /**
@@ -38,6 +39,19 @@ export const RELEASE_CLEAN: DmaRule = {
         const what = `a scatter list of ${segments} segments was never unmapped`;
         found.report(RELEASE_CLEAN, op, what, { firstPage, pages, survivors });
       }
+    },
+    end(op, found) {
+      if (found.strangers) return;
+      const counters = dmaCounters(found.machine);
+      let held = found.leakedRanges;
+      for (const device of found.watched) held += device.flushQueue?.size ?? 0;
+      const lost = counters.get('iovaAlloc') - counters.get('iovaFree') - held;
+      if (lost > 0)
+        found.report(
+          RELEASE_CLEAN,
+          op,
+          `${lost} ranges of IOVA space were never given back by those who undid a mapping`,
+        );
     },
   },
 };

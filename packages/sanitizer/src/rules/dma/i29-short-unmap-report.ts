@@ -13,10 +13,11 @@ export const SHORT_UNMAP_REPORT: DmaRule = {
   statement: 'an unmap clears exactly what it was asked to',
   checks: {
     unlink(op, found) {
-      if (op.unmappedBytes === op.pages * 4096 || op.reservation === 0) return;
-      if (op.api === 'dma_iova_with_holes_destroy') return;
-      describe(op, found, op.reservation);
+      if (op.reservation === 0) return;
+      if (op.unmappedBytes === op.pages * 4096) elsewhere(op, found);
+      else if (op.api !== 'dma_iova_with_holes_destroy') describe(op, found, op.reservation);
     },
+    leftMapped: (op, found) => left(op, found),
     iommuUnmap(op, found) {
       const { device } = op;
       // Only the unmap of a classic mapping: the domain's own users may ask for less than they clear.
@@ -25,6 +26,28 @@ export const SHORT_UNMAP_REPORT: DmaRule = {
     },
   },
 };
+
+/** The length is right, and yet something else was cleared than the call asked for. */
+function elsewhere(op: DmaOp, found: Findings): void {
+  if (op.presentPages > 0) {
+    left(op, found);
+    return;
+  }
+  const first = op.clearedFirst;
+  const behind = first + op.clearedPages;
+  const end = op.firstPage + op.pages;
+  if (first < 0 || first >= end || behind <= op.firstPage || (first >= op.firstPage && behind <= end)) return;
+  found.report(SHORT_UNMAP_REPORT, op, `an unmap of ${op.pages} pages cleared ${op.clearedPages}`, {
+    firstPage: first,
+    pages: op.clearedPages,
+  });
+}
+
+function left(op: DmaOp, found: Findings): void {
+  found.report(SHORT_UNMAP_REPORT, op, `an unmap of ${op.pages} pages claims success and left entries`, {
+    survivors: found.survivors(op, op.firstPage, op.pages, PRESENT),
+  });
+}
 
 function describe(op: DmaOp, found: Findings, reservation: number): void {
   const cleared = op.unmappedBytes / 4096;

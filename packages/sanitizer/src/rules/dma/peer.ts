@@ -2,5 +2,5 @@ import type { DeviceShadow } from '../../shadow/device-shadow.ts';
 
 /** A frame outside of the memory that the device shares with the CPU: the BAR of a peer. */
 export function isPeer(device: DeviceShadow, pfn: number): boolean {
-  return device.device !== null && pfn >= device.device.memory.totalPages;
+  return pfn >= device.frames;
 }

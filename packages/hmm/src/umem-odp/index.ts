@@ -1,0 +1,1 @@
+export { UmemOdp, type UmemOdpOptions, type UmemUnmap } from './umem-odp.ts';

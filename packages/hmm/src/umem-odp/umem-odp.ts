@@ -1,0 +1,268 @@
+import { type DmaDevice, dmaIovaUnlinkRuns, DMA_BIDIRECTIONAL } from '@gpusvm/dma-iova';
+import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Task } from '@gpusvm/kernel';
+import { FOLIO_DIRTY } from '../folio-flags.ts';
+import {
+  attributes,
+  HmmDmaMap,
+  hmmDmaMapAlloc,
+  hmmDmaMapFree,
+  hmmDmaMapPfn,
+  hmmDmaUnmapPfn,
+} from '../hmm-dma-map.ts';
+import {
+  HMM_PFN_DMA_MAPPED,
+  HMM_PFN_P2PDMA,
+  HMM_PFN_P2PDMA_BUS,
+  HMM_PFN_REQ_FAULT,
+  HMM_PFN_REQ_WRITE,
+  HMM_PFN_VALID,
+  HMM_PFN_WRITE,
+  HmmPfns,
+  hmmPfnToMapOrder,
+} from '../hmm-pfns.ts';
+import type { Mm } from '../mm.ts';
+import {
+  MmuIntervalNotifier,
+  mmuIntervalNotifierInsert,
+  mmuIntervalNotifierRemove,
+  mmuIntervalReadBegin,
+  mmuIntervalReadRetry,
+  mmuIntervalSetSeq,
+} from '../mmu-interval-notifier.ts';
+import type { MmuNotifierRange } from '../mmu-notifier-range.ts';
+import { hmmRangeFaultUnlockedTimeout } from '../range-fault-unlocked.ts';
+import { type HmmRange, hmmRangeFault } from '../range-fault.ts';
+
+/** HMM_RANGE_DEFAULT_TIMEOUT */
+const TIMEOUT_NS = 1_000_000_000;
+
+/** How an invalidation undoes DMA mappings: entry by entry as the kernel does, or all runs with one flush. */
+export type UmemUnmap = 'per-page' | 'single-shot';
+
+/** A memory region for on-demand paging. */
+export interface UmemOdpOptions {
+  readonly mm: Mm;
+  readonly dev: DmaDevice;
+  readonly startPage: number;
+  readonly pages: number;
+  /** log2 of the bytes of an entry; default 12. Larger entries are for hugetlb. */
+  readonly pageShift?: number;
+  readonly unmap?: UmemUnmap;
+}
+
+/**
+ * A memory region of an RDMA device that is paged on demand (struct ib_umem_odp, drivers/infiniband/core/umem_odp.c): a
+ * second, small user of this package. The device's page table is `table`: DMA addresses by page, which the driver
+ * fills under `mutex` and the invalidation empties.
+ *
+ * Like the kernel it maps page by page, with one sync and one flush for each. With `unmap: 'single-shot'` it keeps
+ * the map but undoes whole runs with one flush, which is what the debate of January 2026 asked for.
+ */
+export class UmemOdp {
+  readonly map: HmmDmaMap = new HmmDmaMap();
+  /** umem_mutex: taken inside reclaim, so nothing that allocates may run under it. */
+  readonly mutex: Mutex;
+  readonly table: Map<number, number> = new Map();
+  readonly sub: MmuIntervalNotifier = new MmuIntervalNotifier();
+  readonly #o: UmemOdpOptions;
+  readonly #shift: number;
+
+  constructor(o: UmemOdpOptions) {
+    this.#o = o;
+    this.#shift = o.pageShift ?? 12;
+    this.mutex = new Mutex(o.mm.machine, `umem_mutex of ${o.dev.name}`);
+  }
+
+  /** ib_umem_odp_get. Errors of `hmmDmaMapAlloc` and of the notifier. May sleep. */
+  *open(): Task<Errno> {
+    const { mm, dev, startPage, pages } = this.#o;
+    const err = hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
+    if (err !== 0) return err;
+    const inserted = yield* mmuIntervalNotifierInsert(this.sub, mm, startPage, pages, {
+      invalidate: (sub, range, seq) => this.#invalidate(sub, range, seq),
+    });
+    if (inserted !== 0) hmmDmaMapFree(dev, this.map);
+    return inserted;
+  }
+
+  /** ib_umem_odp_release: unmap everything, then the notifier, then the map. May sleep. */
+  *close(): Task<void> {
+    const { startPage, pages } = this.#o;
+    yield* this.mutex.lock();
+    this.table.clear();
+    this.unmapDmaPages(startPage, startPage + pages);
+    this.mutex.unlock();
+    yield* mmuIntervalNotifierRemove(this.sub);
+    hmmDmaMapFree(this.#o.dev, this.map);
+  }
+
+  /**
+   * Fault pages in and write them to the device's table, as a page-fault handler does
+   * (ib_umem_odp_map_dma_and_lock and the driver behind it). May sleep.
+   *
+   * @returns entries that were mapped; -EFAULT outside of the region and where no page can be had; -EINVAL when the
+   * process is gone or the CPU maps less than an entry; -EBUSY when time is up; -EPERM; -ENOMEM.
+   */
+  *fault(startPage: number, pages: number, write: boolean): Task<number> {
+    const { startPage: first, pages: all, mm } = this.#o;
+    if (startPage < first || startPage + pages > first + all) return -EFAULT;
+    if (!mm.mmgetNotZero()) return -EINVAL;
+    const err = yield* this.#faultAndLock(startPage, startPage + pages, write);
+    mm.mmput();
+    if (err !== 0) return err;
+    const mapped = this.#mapEntries(startPage, startPage + pages);
+    this.mutex.unlock();
+    return mapped;
+  }
+
+  /** On success the mutex is held and the sequence valid. */
+  *#faultAndLock(startPage: number, endPage: number, write: boolean): Task<Errno> {
+    const { mm } = this.#o;
+    const { clock, profile } = mm.machine;
+    const range: HmmRange = {
+      notifier: this.sub,
+      notifierSeq: 0,
+      startPage,
+      endPage,
+      pfns: this.#window(startPage, endPage),
+      defaultFlags: HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0),
+      pfnFlagsMask: 0,
+      devPrivateOwner: null,
+    };
+    const deadlineNs = clock.nowNs + TIMEOUT_NS;
+    for (;;) {
+      const err = yield* profile.hmm.unlockedFault
+        ? hmmRangeFaultUnlockedTimeout(mm, range, TIMEOUT_NS)
+        : this.#faultLocked(range, deadlineNs);
+      if (err !== 0) return err;
+      yield* this.mutex.lock();
+      if (!mmuIntervalReadRetry(this.sub, range.notifierSeq)) break;
+      this.mutex.unlock();
+    }
+    if (this.#ordersFit(startPage, endPage)) return 0;
+    this.mutex.unlock();
+    return -EINVAL;
+  }
+
+  *#faultLocked(range: HmmRange, deadlineNs: number): Task<Errno> {
+    const { mm } = this.#o;
+    for (;;) {
+      if (mm.machine.clock.nowNs > deadlineNs) return -EBUSY;
+      range.notifierSeq = yield* mmuIntervalReadBegin(this.sub);
+      yield* mm.mmapLock.downRead();
+      const err = yield* hmmRangeFault(mm, range);
+      mm.mmapLock.upRead();
+      if (err !== -EBUSY) return err;
+    }
+  }
+
+  /** The part of the map's entries that a fault writes: it shares their memory. */
+  #window(startPage: number, endPage: number): HmmPfns {
+    const from = startPage - this.#o.startPage;
+    const to = endPage - this.#o.startPage;
+    return HmmPfns.over(this.map.pfns.pfn.subarray(from, to), this.map.pfns.flags.subarray(from, to));
+  }
+
+  #ordersFit(startPage: number, endPage: number): boolean {
+    const needed = this.#shift - 12;
+    const { flags } = this.map.pfns;
+    for (let i = startPage - this.#o.startPage; i < endPage - this.#o.startPage; i++) {
+      if ((flags[i]! & HMM_PFN_VALID) !== 0 && hmmPfnToMapOrder(flags[i]!) < needed) return false;
+    }
+    return true;
+  }
+
+  /** The driver's part: map every new entry and write the device's table. */
+  #mapEntries(startPage: number, endPage: number): number {
+    const { flags } = this.map.pfns;
+    const step = 2 ** (this.#shift - 12);
+    let mapped = 0;
+    for (let page = startPage; page < endPage; page += step) {
+      const index = (page - this.#o.startPage) / step;
+      if ((flags[index]! & HMM_PFN_VALID) === 0) continue;
+      const addr = hmmDmaMapPfn(this.#o.dev, this.map, index);
+      if (addr < 0) break;
+      for (let k = 0; k < step; k++) this.table.set(page + k, addr + k * PAGE_SIZE);
+      mapped++;
+    }
+    return mapped;
+  }
+
+  *#invalidate(sub: MmuIntervalNotifier, range: MmuNotifierRange, seq: number): Task<boolean> {
+    if (range.blockable) yield* this.mutex.lock();
+    else if (!this.mutex.tryLock()) return false;
+    mmuIntervalSetSeq(sub, seq);
+    const { startPage, pages } = this.#o;
+    const from = Math.max(range.startPage, startPage);
+    const to = Math.min(range.endPage, startPage + pages);
+    // The device stops first, then its DMA mappings go.
+    for (let page = from; page < to; page++) this.table.delete(page);
+    this.unmapDmaPages(from, to);
+    this.mutex.unlock();
+    return true;
+  }
+
+  /** ib_umem_odp_unmap_dma_pages, or its single-shot counterpart. The mutex is held. */
+  unmapDmaPages(fromPage: number, toPage: number): void {
+    const step = 2 ** (this.#shift - 12);
+    const from = Math.floor((fromPage - this.#o.startPage) / step);
+    const to = Math.ceil((toPage - this.#o.startPage) / step);
+    if (this.#o.unmap === 'single-shot' && this.map.mode === 'iova') this.#unlinkRuns(from, to);
+    for (let index = from; index < to; index++) this.#unmapEntry(index);
+  }
+
+  #unmapEntry(index: number): void {
+    const { flags, pfn } = this.map.pfns;
+    const write = (flags[index]! & HMM_PFN_WRITE) !== 0;
+    const mapped = hmmDmaUnmapPfn(this.#o.dev, this.map, index);
+    const { folios } = this.#o.mm;
+    if (mapped && write) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
+    flags[index] = 0;
+  }
+
+  /** Whole runs of mapped entries with one flush; they count as never mapped afterwards. */
+  #unlinkRuns(from: number, to: number): void {
+    const { flags, pfn } = this.map.pfns;
+    const { folios } = this.#o.mm;
+    const bytes = this.map.dmaEntryBytes;
+    const offsets = new Float64Array(to - from);
+    const sizes = new Float64Array(to - from);
+    let runs = 0;
+    let open = false;
+    for (let index = from; index < to; index++) {
+      const linked =
+        (flags[index]! & (HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS)) === HMM_PFN_DMA_MAPPED;
+      if (linked && open) sizes[runs - 1]! += bytes;
+      if (linked && !open) {
+        offsets[runs] = index * bytes;
+        sizes[runs++] = bytes;
+      }
+      open = linked;
+      if (!linked) continue;
+      if ((flags[index]! & HMM_PFN_WRITE) !== 0) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
+      flags[index] = 0;
+    }
+    if (runs === 0) return;
+    dmaIovaUnlinkRuns(
+      this.#o.dev,
+      this.map.state,
+      offsets,
+      sizes,
+      runs,
+      DMA_BIDIRECTIONAL,
+      attributes(this.#o.dev, 0),
+    );
+  }
+
+  /** What the device reads at a page, -1 where it would fault. */
+  deviceRead(page: number): number {
+    const addr = this.table.get(page);
+    return addr === undefined ? -1 : this.#o.dev.readTag(addr);
+  }
+
+  /** Device store; false where it would fault. The IOMMU does not know whether the page may be written. */
+  deviceWrite(page: number, tag: number): boolean {
+    const addr = this.table.get(page);
+    return addr !== undefined && this.#o.dev.writeTag(addr, tag);
+  }
+}

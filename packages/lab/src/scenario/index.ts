@@ -1,0 +1,2 @@
+export * from './language.ts';
+export { type RunOptions, runScenario, type ScenarioRun } from './model/run.ts';

@@ -1,0 +1,14 @@
+// Maps and unmaps until it is killed. Part of faults.mjs.
+import { Iommufd, linuxSys, VfioDevice } from '../dist/index.js';
+
+const { sys } = linuxSys();
+const iommufd = Iommufd.open(sys);
+const ioas = iommufd.allocIoas();
+VfioDevice.open(iommufd, process.argv[2]).attach(ioas);
+const memory = sys.mmap({ lengthBytes: 4 << 20 });
+process.stdout.write('mapping\n');
+for (;;) {
+  for (let i = 0; i < 64; i++)
+    ioas.map({ memory, offsetBytes: i * 65536, lengthBytes: 65536, iova: 0x2000000 + i * 65536 });
+  ioas.unmap(0x2000000, 4 << 20);
+}

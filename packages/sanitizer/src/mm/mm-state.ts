@@ -1,0 +1,122 @@
+import type {
+  DeviceAccessEvent,
+  DeviceMapEvent,
+  DmaPfnEvent,
+  FolioTable,
+  MigratePfns,
+  MigrateSlotsEvent,
+  MmuIntervalNotifier,
+  MmuNotifierRange,
+} from '@gpusvm/hmm';
+import type { Machine, Pfn, TaskHandle, Waitable } from '@gpusvm/kernel';
+import type { MmRule } from './mm-rule.ts';
+
+/** A migration between its setup and its finalize. */
+export interface OpenMigration {
+  readonly event: MigrateSlotsEvent;
+  readonly task: string;
+  /** Pages that migrate, by slot. */
+  readonly sources: ReadonlyMap<number, Source>;
+  phase: MigrateSlotsEvent['phase'];
+}
+
+/** A page that migrates. */
+export interface Source {
+  readonly pfn: Pfn;
+  /** Content of a RAM page after setup; -1 for device memory. */
+  readonly tag: number;
+}
+
+/** A callback that is running. */
+export interface RunningCallback {
+  readonly sub: MmuIntervalNotifier;
+  readonly range: MmuNotifierRange;
+  /** The task's count of sleeps when it began. */
+  readonly sleeps: number;
+}
+
+/** A test of mmu_interval_read_retry that said "not stale", and the locks that were held. */
+export interface FreshRead {
+  readonly seq: number;
+  readonly locks: readonly { readonly lock: Waitable; readonly stamp: number }[];
+}
+
+/** An invalidation that a callback passed over. */
+export interface SkippedInvalidation {
+  readonly locks: ReadonlySet<Waitable>;
+}
+
+/** What is known about mm and its users, from what they said and did; rules compare it with the next event. */
+export class MmState {
+  readonly machine: Machine;
+  readonly folios: FolioTable;
+  /** Entries of device page tables: by device, by virtual page. */
+  readonly entries: Map<string, Map<number, DeviceMapEvent>> = new Map();
+  /** Subscription of each device that has mapped something. */
+  readonly subs: Map<string, MmuIntervalNotifier> = new Map();
+  /** Accesses of devices under way. */
+  readonly accesses: Map<object, DeviceAccessEvent> = new Map();
+  readonly migrations: Map<MigratePfns, OpenMigration> = new Map();
+  /** Pages whose contents a device has begun or ended to write. */
+  readonly copies: Map<Pfn, 'start' | 'done'> = new Map();
+  /** Somebody says when contents are written, so that a page nobody wrote is a finding. */
+  copiesAreTold = false;
+  /** Folios of the CPU faults that each task is in. */
+  readonly faults: Map<TaskHandle, Pfn[]> = new Map();
+  readonly callbacks: Map<TaskHandle, RunningCallback[]> = new Map();
+  /** Locks that callbacks of a subscription have taken. */
+  readonly userLocks: Map<MmuIntervalNotifier, Set<Waitable>> = new Map();
+  /** How often each lock was taken for holding alone. */
+  readonly stamps: Map<Waitable, number> = new Map();
+  readonly fresh: Map<MmuIntervalNotifier, Map<TaskHandle, FreshRead>> = new Map();
+  /** Locks held by all who began to read, by subscription. */
+  readonly readers: Map<MmuIntervalNotifier, Set<Waitable>> = new Map();
+  readonly skipped: Map<MmuIntervalNotifier, SkippedInvalidation[]> = new Map();
+  /** Ranges whose start was refused. */
+  readonly refused: Set<MmuNotifierRange> = new Set();
+  /** Pages mapped for DMA: by device, by virtual page. */
+  readonly dma: Map<string, Map<number, DmaPfnEvent>> = new Map();
+  readonly #report: (rule: MmRule, what: string) => void;
+
+  constructor(machine: Machine, folios: FolioTable, report: (rule: MmRule, what: string) => void) {
+    this.machine = machine;
+    this.folios = folios;
+    this.#report = report;
+  }
+
+  /** Say that a rule is broken. */
+  report(rule: MmRule, what: string): void {
+    this.#report(rule, what);
+  }
+
+  get task(): TaskHandle {
+    return this.machine.currentTask();
+  }
+
+  /** Device entries of `[startPage, endPage)` of one subscription. */
+  *entriesIn(sub: MmuIntervalNotifier, startPage: number, endPage: number): Generator<DeviceMapEvent> {
+    for (const [device, entries] of this.entries) {
+      if (this.subs.get(device) !== sub) continue;
+      for (const [page, entry] of entries) if (page >= startPage && page < endPage) yield entry;
+    }
+  }
+
+  /** The entry of any device that maps a page frame. */
+  entryOf(pfn: Pfn): DeviceMapEvent | null {
+    for (const entries of this.entries.values())
+      for (const entry of entries.values()) if (entry.pfn === pfn) return entry;
+    return null;
+  }
+
+  /** Open migration that has the page frame as a source. */
+  migrationFrom(pfn: Pfn): OpenMigration | null {
+    for (const migration of this.migrations.values())
+      for (const source of migration.sources.values()) if (source.pfn === pfn) return migration;
+    return null;
+  }
+
+  /** Whether a task still holds a lock that it has not released since a stamp. */
+  stillHeld(task: TaskHandle, lock: Waitable, stamp: number): boolean {
+    return task.held.includes(lock) && this.stamps.get(lock) === stamp;
+  }
+}

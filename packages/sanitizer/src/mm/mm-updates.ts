@@ -1,0 +1,117 @@
+import {
+  type DeviceAccessEvent,
+  type DeviceCopyEvent,
+  type DeviceMapEvent,
+  type DeviceUnmapEvent,
+  type DmaPfnEvent,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_VALID,
+  type MigrateSlotsEvent,
+  type MigrateToRamEvent,
+  type NotifierCallbackEvent,
+  type NotifierReadEvent,
+} from '@gpusvm/hmm';
+import type { Waitable } from '@gpusvm/kernel';
+import type { MmState, Source } from './mm-state.ts';
+
+/** A callback begins or ends; one that left the sequence alone has passed the invalidation over. */
+export function callback(state: MmState, e: NotifierCallbackEvent): void {
+  const { task } = state;
+  const running = state.callbacks.get(task) ?? [];
+  if (e.phase === 'begin') {
+    state.callbacks.set(task, [...running, { sub: e.sub, range: e.range, sleeps: task.sleeps }]);
+    return;
+  }
+  const top = running.at(-1);
+  if (top?.sub === e.sub && top.range === e.range) state.callbacks.set(task, running.slice(0, -1));
+  if (e.phase === 'first' || e.sub.invalidateSeq === e.curSeq) return;
+  const skipped = state.skipped.get(e.sub) ?? [];
+  state.skipped.set(e.sub, [...skipped, { locks: new Set(task.held) }]);
+}
+
+/** A read side begins, or was tested. */
+export function read(state: MmState, e: NotifierReadEvent): void {
+  const { task } = state;
+  if (e.phase === 'begin') {
+    const known = state.readers.get(e.sub);
+    const held = new Set<Waitable>(task.held);
+    state.readers.set(
+      e.sub,
+      known === undefined ? held : new Set([...known].filter((lock) => held.has(lock))),
+    );
+    return;
+  }
+  const tasks = state.fresh.get(e.sub) ?? new Map();
+  state.fresh.set(e.sub, tasks);
+  if (e.stale) tasks.delete(task);
+  else
+    tasks.set(task, {
+      seq: e.seq,
+      locks: task.held.map((lock) => ({ lock, stamp: state.stamps.get(lock) ?? 0 })),
+    });
+}
+
+/** A migration passes a phase. */
+export function slots(state: MmState, e: MigrateSlotsEvent): void {
+  if (e.phase === 'setup') {
+    state.migrations.set(e.src, {
+      event: e,
+      task: state.task.name,
+      sources: sources(state, e),
+      phase: 'setup',
+    });
+    return;
+  }
+  const open = state.migrations.get(e.src);
+  if (open !== undefined) open.phase = e.phase;
+  if (e.phase !== 'finalized') return;
+  state.migrations.delete(e.src);
+  for (let slot = 0; slot < e.slots; slot++) state.copies.delete(e.dst.pfn[slot]!);
+}
+
+function sources(state: MmState, { src, slots: count }: MigrateSlotsEvent): Map<number, Source> {
+  const found = new Map<number, Source>();
+  const wanted = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
+  for (let slot = 0; slot < count; slot++) {
+    if ((src.flags[slot]! & wanted) !== wanted) continue;
+    const pfn = src.pfn[slot]!;
+    const tag = pfn < state.folios.ramPages ? state.folios.memory.readTag(pfn) : -1;
+    found.set(slot, { pfn, tag });
+  }
+  return found;
+}
+
+/** A task goes into a driver's migrate_to_ram, or comes back. */
+export function toRam(state: MmState, e: MigrateToRamEvent): void {
+  const folios = state.faults.get(state.task) ?? [];
+  state.faults.set(state.task, e.phase === 'begin' ? [...folios, e.folio] : folios.slice(0, -1));
+}
+
+export function deviceMap(state: MmState, e: DeviceMapEvent): void {
+  state.subs.set(e.device, e.sub);
+  const entries = state.entries.get(e.device) ?? new Map<number, DeviceMapEvent>();
+  state.entries.set(e.device, entries.set(e.page, e));
+}
+
+export function deviceUnmap(state: MmState, e: DeviceUnmapEvent): void {
+  const entries = state.entries.get(e.device);
+  if (entries === undefined) return;
+  for (const page of entries.keys()) if (page >= e.startPage && page < e.endPage) entries.delete(page);
+}
+
+export function access(state: MmState, e: DeviceAccessEvent): void {
+  if (e.phase === 'begin') state.accesses.set(e.access, e);
+  else state.accesses.delete(e.access);
+}
+
+export function copy(state: MmState, e: DeviceCopyEvent): void {
+  state.copiesAreTold = true;
+  state.copies.set(e.to, e.phase);
+}
+
+export function dma(state: MmState, e: DmaPfnEvent): void {
+  const pages = state.dma.get(e.device) ?? new Map<number, DmaPfnEvent>();
+  state.dma.set(e.device, pages);
+  if (e.phase === 'map') pages.set(e.page, e);
+  else pages.delete(e.page);
+}

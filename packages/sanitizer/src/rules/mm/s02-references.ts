@@ -1,0 +1,46 @@
+import { FOLIO_CACHED, FOLIO_HEAD } from '@gpusvm/hmm';
+import type { MmRule } from '../../mm/mm-rule.ts';
+import type { MmState } from '../../mm/mm-state.ts';
+
+/**
+ * S2. migrate_vma_check_page and folio_migrate_mapping (mm/migrate_device.c, mm/migrate.c) compare the reference count
+ * with the map count and the holders they know of: too few is a use after free to come, too many keeps the page where
+ * it is for ever.
+ */
+export const REFERENCES: MmRule = {
+  id: 'S2',
+  name: 'REFERENCES',
+  severity: 'C',
+  statement:
+    'the reference count is the map count and the known holders: page cache, pins, migrations; at the end no more',
+  checks: {
+    sweep: (_event, state) => compare(state, false),
+    finish: (_event, state) => compare(state, true),
+  },
+};
+
+function compare(state: MmState, quiet: boolean): void {
+  const { folios } = state;
+  const migrating = new Map<number, number>();
+  for (const { sources, phase } of state.migrations.values()) {
+    if (phase !== 'setup') continue;
+    for (const { pfn } of sources.values()) {
+      const head = folios.head(pfn);
+      migrating.set(head, (migrating.get(head) ?? 0) + 1);
+    }
+  }
+  for (let pfn = 0; pfn < folios.totalPages; pfn++) {
+    if ((folios.flags[pfn]! & FOLIO_HEAD) === 0) continue;
+    const cached = (folios.flags[pfn]! & FOLIO_CACHED) === 0 ? 0 : 1;
+    const pins = folios.pinCount(pfn);
+    const migrations = migrating.get(pfn) ?? 0;
+    const known = folios.maps[pfn]! + cached + pins + migrations;
+    const refs = folios.refs[pfn]!;
+    if (refs >= known && !(quiet && refs > known)) continue;
+    state.report(
+      REFERENCES,
+      `page frame ${pfn} has ${refs} references: ${folios.maps[pfn]} of page tables, ${cached} of the page cache, ` +
+        `${pins} of pins, ${migrations} of migrations`,
+    );
+  }
+}

@@ -1,0 +1,29 @@
+import { cycleText, INVALIDATION, type LockCycle, RECLAIM } from '../../mm/lock-graph.ts';
+import type { MmRule } from '../../mm/mm-rule.ts';
+
+/**
+ * S9. mmu_interval_read_begin and mmu_interval_notifier_remove wait for the callbacks of others, and reclaim runs
+ * callbacks: neither may be waited for under a lock that a callback takes. The kernel says so to lockdep with
+ * __mmu_notifier_invalidate_range_start_map, and drivers/infiniband/core/umem_odp.c with fs_reclaim_acquire.
+ */
+export const NOTIFIER_LOCKS: MmRule = {
+  id: 'S9',
+  name: 'NOTIFIER_LOCKS',
+  severity: 'D',
+  statement: 'nobody begins to read, removes a subscription or allocates under a lock that a callback takes',
+  checks: {
+    cycle(cycle, state) {
+      if (isOfNotifiers(cycle)) state.report(NOTIFIER_LOCKS, cycleText(cycle));
+    },
+    read: ({ phase }, state) => {
+      const running = state.callbacks.get(state.task) ?? [];
+      if (phase === 'begin' && running.length > 0)
+        state.report(NOTIFIER_LOCKS, 'mmu_interval_read_begin inside of a callback');
+    },
+  },
+};
+
+/** Whether an edge of the circle is a wait for callbacks. */
+export function isOfNotifiers({ closing, chain }: LockCycle): boolean {
+  return [closing, ...chain].some(({ taken }) => taken === INVALIDATION || taken === RECLAIM);
+}
