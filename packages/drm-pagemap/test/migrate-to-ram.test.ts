@@ -44,7 +44,7 @@ describe('the time slice', () => {
     host.run(
       (function* () {
         yield* host.mm.mmapLock.downRead();
-        expect(yield* gpu.devPagemap.ops.migrateToRam!(fault)).toBe(0);
+        expect(yield* gpu.devPagemap.ops.migrateToRam(fault)).toBe(0);
         host.mm.mmapLock.upRead();
       })(),
     );

@@ -129,7 +129,7 @@ function* devicePrivateFault(mm: Mm, vma: Vma, page: number, node: PmdNode): Tas
   const ops = folios.pagemapOf(head)!.ops;
   const point = mm.folios.protocol.migrateToRam;
   if (point.enabled) point.emit({ phase: 'begin', folio: head });
-  const code = yield* ops.migrateToRam!({ mm, vma, page, folio: head, pmd });
+  const code = yield* ops.migrateToRam({ mm, vma, page, folio: head, pmd });
   if (point.enabled) point.emit({ phase: 'end', folio: head });
   folios.unlock(head);
   folios.put(head);

@@ -1,7 +1,8 @@
-import { HPAGE_PMD_NR, type Pfn, type Task } from '@gpusvm/kernel';
+import { HPAGE_PMD_NR, type Pfn, type Task, done } from '@gpusvm/kernel';
 import { FOLIO_COHERENT, FOLIO_DEVICE, FOLIO_HEAD, FOLIO_LOCKED } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import type { Mm } from './mm.ts';
+import { VM_FAULT_SIGBUS } from './vm-fault.ts';
 import type { Vma } from './vma.ts';
 
 /** A CPU fault as `migrateToRam` sees it (struct vm_fault). */
@@ -19,11 +20,11 @@ export interface VmFault {
 /** Operations of a device memory provider (struct dev_pagemap_ops). */
 export interface DevPagemapOps {
   /**
-   * Bring the page that the CPU touched back to RAM; private memory needs it. Called with the mmap lock held for reading; may sleep.
+   * Bring the page that the CPU touched back to RAM; only private memory needs it. Called with the mmap lock held for reading; may sleep.
    *
    * @returns 0 (the CPU tries again), or VM_FAULT_SIGBUS / VM_FAULT_OOM, which kills the process.
    */
-  migrateToRam?(vmf: VmFault): Task<number>;
+  migrateToRam(vmf: VmFault): Task<number>;
   /** The last reference was put. Must not sleep. */
   folioFree(headPfn: Pfn): void;
   /**
@@ -33,15 +34,15 @@ export interface DevPagemapOps {
   folioSplit?(head: Pfn, tail: Pfn | null): void;
 }
 
-/** How a provider is made. */
-export interface DevPagemapOptions {
-  /** `private` memory only the device reaches; `coherent` memory the CPU maps like RAM. */
-  readonly type: 'private' | 'coherent';
+/** How a provider is made. Only device-private memory has to say how a page comes back to RAM. */
+export type DevPagemapOptions = {
   /** Token compared by `hmmRangeFault` and `migrateVmaSetup`. */
   readonly owner: object;
   readonly pages: number;
-  readonly ops: DevPagemapOps;
-}
+} & (
+  | { readonly type: 'private'; readonly ops: DevPagemapOps }
+  | { readonly type: 'coherent'; readonly ops: Omit<DevPagemapOps, 'migrateToRam'> }
+);
 
 /**
  * A window of device memory with page structures (struct dev_pagemap, mm/memremap.c). The window's pfns follow
@@ -63,15 +64,16 @@ export class DevPagemap {
 
   /** memremap_pages: append the window. Cost: grows the folio table once. */
   constructor(folios: FolioTable, options: DevPagemapOptions) {
-    const { type, owner, pages, ops } = options;
+    const { type, owner, pages } = options;
     if (!Number.isInteger(pages) || pages < 1)
       throw new RangeError(`a device window needs pages, got ${pages}`);
-    if (type === 'private' && ops.migrateToRam === undefined) {
-      throw new TypeError('device-private memory needs the operation migrateToRam');
-    }
     this.type = type;
     this.owner = owner;
-    this.ops = ops;
+    // The CPU never faults on coherent memory, so nobody calls what is missing there.
+    this.ops =
+      options.type === 'private'
+        ? options.ops
+        : { migrateToRam: () => done(VM_FAULT_SIGBUS), ...options.ops };
     this.pages = pages;
     this.#folios = folios;
     this.#data = Array<object | null>(pages).fill(null);

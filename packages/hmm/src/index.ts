@@ -27,7 +27,12 @@ export {
 export * from './hmm-pfns.ts';
 export type { InstallOptions } from './install-run.ts';
 export { migrateDeviceCoherentFolio } from './migrate-coherent.ts';
-export { migrateDeviceFinalize, migrateDevicePages, migrateDevicePfns } from './migrate-device.ts';
+export {
+  migrateDeviceFinalize,
+  migrateDevicePages,
+  migrateDevicePfns,
+  migrateDeviceRange,
+} from './migrate-device.ts';
 export * from './migrate-pfns.ts';
 export {
   MigrateVma,

@@ -1,4 +1,4 @@
-import { type Errno, PMD_ORDER, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
+import { type Errno, type Pfn, PMD_ORDER, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { MIGRATE_COLLECTED } from './counters.ts';
 import type { FolioTable } from './folio-table.ts';
 import { finalizeSlots } from './migrate-finalize.ts';
@@ -55,6 +55,17 @@ export function* migrateDevicePfns(folios: FolioTable, src: MigratePfns, npages:
   yield* migrateUnmap(folios, src, npages, -1, 0);
   traceSlots(folios, src, src, npages, 'setup');
   return 0;
+}
+
+/** As {@link migrateDevicePfns} for consecutive pfns (migrate_device_range); fills `src` itself. */
+export function migrateDeviceRange(
+  folios: FolioTable,
+  src: MigratePfns,
+  startPfn: Pfn,
+  npages: number,
+): Task<Errno> {
+  for (let i = 0; i < npages; i++) src.pfn[i] = startPfn + i;
+  return migrateDevicePfns(folios, src, npages);
 }
 
 /**

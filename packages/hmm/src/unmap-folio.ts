@@ -87,14 +87,19 @@ function visitAt(
  * @param splitPmd - turn PMD leaves into page tables on the way (TTU_SPLIT_HUGE_PMD).
  */
 export function tryToMigrate(folios: FolioTable, head: Pfn, splitPmd: boolean): Task<void> {
+  // 6.12 cannot unmap device-exclusive entries: an eviction of such a page never ends there.
+  const known = folios.machine.profile.hmm.exclusiveThp === 'remap';
   return walkMappings(
     folios,
     head,
     splitPmd,
     (_mm, node, slot) => {
       if (!mayShare(folios, head, node.bits[slot]!)) return;
-      // What was exclusive to a device comes back read-only, as only device-private entries carry the permission.
-      if ((node.bits[slot]! & PTE_KIND) === PTE_EXCLUSIVE) node.bits[slot]! &= ~PTE_WRITE;
+      if ((node.bits[slot]! & PTE_KIND) === PTE_EXCLUSIVE) {
+        if (!known) return;
+        // What was exclusive to a device comes back read-only, as only device-private entries carry the permission.
+        node.bits[slot]! &= ~PTE_WRITE;
+      }
       makeMigrationEntry(folios, node, slot);
     },
     (_mm, node) => {

@@ -99,6 +99,22 @@ for (const profile of ['linux-7.0', 'linux-7.3'] as const) {
   });
 }
 
+test('a virtual device has no DMA and works all the same', () => {
+  const w = new Rdma();
+  play(w, function* () {
+    yield* w.map(P, 4, RW, 10);
+    const umem = new UmemOdp({ mm: w.mm, dev: null, startPage: P, pages: 4 });
+    expect(yield* umem.open()).toBe(0);
+    expect(yield* umem.fault(P, 4, true)).toBe(4);
+    expect(umem.deviceWrite(P + 1, 99)).toBe(true);
+    expect([umem.deviceRead(P + 2), yield* w.mm.cpuRead(P + 1)]).toEqual([12, 99]);
+    yield* w.mm.madvisePageout(P, 2);
+    expect([umem.deviceRead(P), umem.deviceWrite(P, 1), umem.deviceRead(P + 3)]).toEqual([-1, false, 13]);
+    yield* umem.close();
+    expect([w.count('callMap'), w.count('callLink')]).toEqual([0, 0]);
+  });
+});
+
 test('entries of 2 MiB need a mapping of that order', () => {
   const w = new Rdma();
   play(w, function* () {

@@ -38,6 +38,8 @@ export interface GuestOptions
   readonly modules?: readonly string[];
   /** Files to put into `/tmp/work`, name to content. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Files to copy into `/tmp/work`, name to path. */
+  readonly binaries?: Readonly<Record<string, string>>;
   /** Names of files in `/tmp/work` to read after the command. */
   readonly results?: readonly string[];
   /** `qemu`: patterns such as `vtd_*`; `kernel`: events such as `iommu:map`. */
@@ -148,6 +150,7 @@ async function bootIn(folder: string, o: GuestOptions): Promise<GuestResult> {
 
 function prepareWork(work: string, o: GuestOptions): void {
   for (const [name, content] of Object.entries(o.files ?? {})) writeFileSync(join(work, name), content);
+  for (const [name, path] of Object.entries(o.binaries ?? {})) cpSync(path, join(work, name));
   writeFileSync(join(work, '.command'), `${o.command}\n`);
   writeFileSync(
     join(work, '.visible'),

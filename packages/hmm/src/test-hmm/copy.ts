@@ -26,7 +26,9 @@ export function copyToDevice(file: Dmirror, args: MigrateVma): void {
       continue;
     }
     if (!copyInto(file, dst, i, 9, from, write)) {
-      for (let k = 0; k < 512; k++) copyInto(file, dst, i + k, 0, hole ? -1 : from + k, write);
+      for (let k = 0; k < 512; k++) {
+        if (!copyInto(file, dst, i + k, 0, hole ? -1 : from + k, write)) file.nullPages++;
+      }
     }
     i += 511;
   }

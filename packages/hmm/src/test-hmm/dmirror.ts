@@ -45,6 +45,8 @@ export class Dmirror {
   readonly counts: DmirrorCounts = { cpages: 0, faults: 0 };
   /** Faults that would have crashed the module (F2). */
   dummyFaults = 0;
+  /** Missing single pages in the fallback of a large allocation, which the module does not check (F7). */
+  nullPages = 0;
 
   constructor(device: DmirrorDevice, mm: Mm) {
     this.device = device;

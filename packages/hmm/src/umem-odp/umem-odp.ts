@@ -42,7 +42,8 @@ export type UmemUnmap = 'per-page' | 'single-shot';
 /** A memory region for on-demand paging. */
 export interface UmemOdpOptions {
   readonly mm: Mm;
-  readonly dev: DmaDevice;
+  /** Null for a virtual device, which reaches memory by the CPU and has no DMA: it gets page frames only. */
+  readonly dev: DmaDevice | null;
   readonly startPage: number;
   readonly pages: number;
   /** log2 of the bytes of an entry; default 12. Larger entries are for hugetlb. */
@@ -70,18 +71,19 @@ export class UmemOdp {
   constructor(o: UmemOdpOptions) {
     this.#o = o;
     this.#shift = o.pageShift ?? 12;
-    this.mutex = new Mutex(o.mm.machine, `umem_mutex of ${o.dev.name}`);
+    this.mutex = new Mutex(o.mm.machine, `umem_mutex of ${o.dev?.name ?? 'a virtual device'}`);
   }
 
   /** ib_umem_odp_get. Errors of `hmmDmaMapAlloc` and of the notifier. May sleep. */
   *open(): Task<Errno> {
     const { mm, dev, startPage, pages } = this.#o;
-    const err = hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
+    const err = dev === null ? 0 : hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
     if (err !== 0) return err;
+    if (dev === null) this.map.pfns = new HmmPfns(pages);
     const inserted = yield* mmuIntervalNotifierInsert(this.sub, mm, startPage, pages, {
       invalidate: (sub, range, seq) => this.#invalidate(sub, range, seq),
     });
-    if (inserted !== 0) hmmDmaMapFree(dev, this.map);
+    if (inserted !== 0) this.#freeMap();
     return inserted;
   }
 
@@ -93,7 +95,12 @@ export class UmemOdp {
     this.unmapDmaPages(startPage, startPage + pages);
     this.mutex.unlock();
     yield* mmuIntervalNotifierRemove(this.sub);
-    hmmDmaMapFree(this.#o.dev, this.map);
+    this.#freeMap();
+  }
+
+  #freeMap(): void {
+    if (this.#o.dev !== null) hmmDmaMapFree(this.#o.dev, this.map);
+    else this.map.pfns = new HmmPfns(0);
   }
 
   /**
@@ -180,12 +187,18 @@ export class UmemOdp {
     for (let page = startPage; page < endPage; page += step) {
       const index = (page - this.#o.startPage) / step;
       if ((flags[index]! & HMM_PFN_VALID) === 0) continue;
-      const addr = hmmDmaMapPfn(this.#o.dev, this.map, index);
+      const addr = this.#mapEntry(index);
       if (addr < 0) break;
       for (let k = 0; k < step; k++) this.table.set(page + k, addr + k * PAGE_SIZE);
       mapped++;
     }
     return mapped;
+  }
+
+  /** DMA address of an entry; a virtual device takes the physical one. */
+  #mapEntry(index: number): number {
+    const { dev } = this.#o;
+    return dev === null ? this.map.pfns.pfn[index]! * PAGE_SIZE : hmmDmaMapPfn(dev, this.map, index);
   }
 
   *#invalidate(sub: MmuIntervalNotifier, range: MmuNotifierRange, seq: number): Task<boolean> {
@@ -214,7 +227,8 @@ export class UmemOdp {
   #unmapEntry(index: number): void {
     const { flags, pfn } = this.map.pfns;
     const write = (flags[index]! & HMM_PFN_WRITE) !== 0;
-    const mapped = hmmDmaUnmapPfn(this.#o.dev, this.map, index);
+    const { dev } = this.#o;
+    const mapped = dev === null ? flags[index] !== 0 : hmmDmaUnmapPfn(dev, this.map, index);
     const { folios } = this.#o.mm;
     if (mapped && write) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
     flags[index] = 0;
@@ -224,6 +238,8 @@ export class UmemOdp {
   #unlinkRuns(from: number, to: number): void {
     const { flags, pfn } = this.map.pfns;
     const { folios } = this.#o.mm;
+    const { dev } = this.#o;
+    if (dev === null) return;
     const bytes = this.map.dmaEntryBytes;
     const offsets = new Float64Array(to - from);
     const sizes = new Float64Array(to - from);
@@ -243,26 +259,24 @@ export class UmemOdp {
       flags[index] = 0;
     }
     if (runs === 0) return;
-    dmaIovaUnlinkRuns(
-      this.#o.dev,
-      this.map.state,
-      offsets,
-      sizes,
-      runs,
-      DMA_BIDIRECTIONAL,
-      attributes(this.#o.dev, 0),
-    );
+    dmaIovaUnlinkRuns(dev, this.map.state, offsets, sizes, runs, DMA_BIDIRECTIONAL, attributes(dev, 0));
   }
 
   /** What the device reads at a page, -1 where it would fault. */
   deviceRead(page: number): number {
     const addr = this.table.get(page);
-    return addr === undefined ? -1 : this.#o.dev.readTag(addr);
+    if (addr === undefined) return -1;
+    const { dev, mm } = this.#o;
+    return dev === null ? mm.folios.readTag(addr / PAGE_SIZE) : dev.readTag(addr);
   }
 
   /** Device store; false where it would fault. The IOMMU does not know whether the page may be written. */
   deviceWrite(page: number, tag: number): boolean {
     const addr = this.table.get(page);
-    return addr !== undefined && this.#o.dev.writeTag(addr, tag);
+    if (addr === undefined) return false;
+    const { dev, mm } = this.#o;
+    if (dev !== null) return dev.writeTag(addr, tag);
+    mm.folios.writeTag(addr / PAGE_SIZE, tag);
+    return true;
   }
 }

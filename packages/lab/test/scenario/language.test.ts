@@ -187,9 +187,12 @@ test('an answer survives its line', () => {
   expect(parseAnswer('hello')).toBeNull();
 });
 
+/** Files of the folder that run scenarios. */
+const BEYOND = new Set(['index.ts', 'generate.ts', 'shrink.ts']);
+
 test('the language imports nothing outside of its folder, so that any program can use it', () => {
   const folder = new URL('../../src/scenario/', import.meta.url);
-  const files = readdirSync(folder).filter((file) => file.endsWith('.ts') && file !== 'index.ts');
+  const files = readdirSync(folder).filter((file) => file.endsWith('.ts') && !BEYOND.has(file));
   expect(files).toContain('language.ts');
   for (const file of files) {
     const imports = readFileSync(new URL(file, folder), 'utf8').matchAll(/from '([^']+)'/g);
@@ -217,6 +220,20 @@ describe('running', () => {
     const run = runScenario(parseScenario(text), { kernel: '6.12' });
     expect(run.failures).toEqual([]);
     expect(run.unsafe).toContain('line 8');
+  });
+
+  test('an eviction that would wait for ever, and a fallback without pages, are not for a real kernel', () => {
+    const head = 'scenario s\ndevice d2 coherent\nA open d2\n';
+    const pinned = parseScenario(`${head}A mmap b 1 rw\nA d2 migrate b\nA pin b p write get\nA d2 release`);
+    expect(runScenario(pinned, { kernel: '7.3' })).toMatchObject({
+      failures: [],
+      unsafe: expect.stringMatching(/^line 7/),
+    });
+    const full = parseScenario(`${head}A d2 release\nA mmap b 2560 rw thp\nA write b 1\nA d2 migrate b = ?`);
+    expect(runScenario(full, { kernel: '7.3' }).unsafe).toContain('F7');
+    const exclusive = parseScenario(`${head}A mmap b 1 rw\nA d2 migrate b\nA d2 exclusive b\nA d2 release`);
+    expect(runScenario(exclusive, { kernel: '6.12' }).unsafe).toMatch(/^line 7/);
+    expect(runScenario(exclusive, { kernel: '7.3' }).unsafe).toBeNull();
   });
 
   test('a device that is not open, a process that is gone, a wait without end', () => {

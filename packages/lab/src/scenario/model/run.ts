@@ -1,3 +1,4 @@
+import { EvictionStuck } from '@gpusvm/hmm/test-hmm';
 import { errnoName, type KernelProfileName, type SchedulerStrategy, type Task } from '@gpusvm/kernel';
 import { isFor } from '../all-steps.ts';
 import type { KernelName, Scenario, Step } from '../ast.ts';
@@ -42,7 +43,7 @@ export function runScenario(scenario: Scenario, o: RunOptions): ScenarioRun {
       if (count > 0) run.failures.push(`left behind: ${count} ${kind} (${detail})`);
     }
   } catch (error) {
-    run.failures.push(`stopped: ${(error as Error).message}`);
+    if (!(error instanceof EvictionStuck)) run.failures.push(`stopped: ${(error as Error).message}`);
   }
   return { answers: run.answers, failures: run.failures, unsafe: run.unsafe };
 }
@@ -96,13 +97,24 @@ class Run {
     const world = this.#world;
     const process = world.process(step.process);
     if (step.device === null) {
-      const result = yield* processStep(world, process, step.what as Parameters<typeof processStep>[2]);
+      const what = step.what as Parameters<typeof processStep>[2];
+      const result = yield* this.#guarded(step, processStep(world, process, what));
       return { index, ...yielded(result), pages: -1, faults: -1 };
     }
     const what = step.what as Parameters<typeof deviceStep>[3];
-    const { result, counts } = yield* deviceStep(world, process, step.device, what);
+    const { result, counts } = yield* this.#guarded(step, deviceStep(world, process, step.device, what));
     this.#lookForCrash(step);
     return { index, ...yielded(result), pages: counts?.pages ?? -1, faults: counts?.faults ?? -1 };
+  }
+
+  /** An eviction that waits for ever ends the scenario. */
+  *#guarded<T>(step: Step, task: Task<T>): Task<T> {
+    try {
+      return yield* task;
+    } catch (error) {
+      if (error instanceof EvictionStuck) this.unsafe ??= `line ${step.line}: ${error.message}`;
+      throw error;
+    }
   }
 
   #judge(step: Step, answer: Answer): void {
@@ -119,8 +131,11 @@ class Run {
 
   #lookForCrash(step: Step): void {
     for (const mirror of this.#world.mirrors()) {
-      if (mirror.dummyFaults === 0 || this.unsafe !== null) continue;
-      this.unsafe = `line ${step.line}: the device faulted on a page of its own (finding F2)`;
+      const why =
+        mirror.dummyFaults > 0
+          ? 'the device faulted on a page of its own (finding F2)'
+          : 'the device has no single pages to fall back to (finding F7)';
+      if (mirror.dummyFaults + mirror.nullPages > 0) this.unsafe ??= `line ${step.line}: ${why}`;
     }
   }
 
