@@ -52,6 +52,7 @@ struct oracle_run {
 	size_t buffer_size;
 	/* Softirqs are off, so that no timer of the kernel runs between two calls. */
 	bool quiet;
+	unsigned long quiet_since;
 	long tables_at_start;
 	/* When not 0: the allocation of a table page that fails in the next map. */
 	unsigned int fail_nth;

@@ -34,6 +34,7 @@ void oracle_set_quiet(struct oracle_run *run, bool quiet)
 	else
 		local_bh_enable();
 	run->quiet = quiet;
+	run->quiet_since = jiffies;
 }
 
 /*

@@ -7,7 +7,7 @@
 
 #include "oracle.h"
 
-/* A value below the size of the test memory is an offset in it, any other one is an address. */
+/* A value below the size of the test memory is an offset in it, any other one is an address, at least NAMED. */
 phys_addr_t oracle_phys(struct oracle_run *run, u64 value)
 {
 	return value < ORACLE_MEMORY ? run->memory + value : value;
@@ -40,6 +40,8 @@ long oracle_table_pages(struct oracle_run *run)
 #define ELSEWHERE (-2)
 #define NOBODY (-3)
 #define FOUR_GIB (1ULL << 32)
+/* Above all memory; what the padding of a scatter list maps behind the test memory stays below. */
+#define NAMED (1ULL << 37)
 
 /*
  * Whose memory a translation leads to: the test memory, the coherent memory of a slot (its number) at the place that its
@@ -49,10 +51,10 @@ static int owner_of(struct oracle_run *run, u64 iova, phys_addr_t phys)
 {
 	int i;
 
-	if (phys - run->memory < ORACLE_MEMORY)
-		return TEST_MEMORY;
-	if (phys >= FOUR_GIB)
+	if (phys >= NAMED)
 		return ELSEWHERE;
+	if (phys - run->memory < ORACLE_MEMORY || phys >= FOUR_GIB)
+		return TEST_MEMORY;
 	for (i = 0; i < ORACLE_MAPPINGS; i++) {
 		struct oracle_mapping *m = &run->mappings[i];
 
@@ -202,11 +204,16 @@ static void op_mask(struct oracle_run *run, const u64 *a, unsigned int n)
 	oracle_say(run, "%d", dma_set_mask_and_coherent(run->dev, DMA_BIT_MASK(a[0])));
 }
 
-/* Twice the flush queue's period of 10 ms. */
+/*
+ * Twice the flush queue's period of 10 ms. While softirqs are off the timer wheel's clock stands still, and what is armed
+ * then may fire late by an eighth of that time.
+ */
 static void op_wait(struct oracle_run *run, const u64 *a, unsigned int n)
 {
+	unsigned int quiet_ms = jiffies_to_msecs(jiffies - run->quiet_since);
+
 	oracle_set_quiet(run, false);
-	msleep(20);
+	msleep(20 + quiet_ms / 4);
 	oracle_set_quiet(run, true);
 	oracle_say(run, "ok");
 }

@@ -13,6 +13,7 @@ const PACKAGES: readonly string[] = [
   'bison',
   'busybox-static',
   'ca-certificates',
+  'cpio',
   'flex',
   'gcc',
   'libc6-dev',
@@ -20,6 +21,7 @@ const PACKAGES: readonly string[] = [
   'libssl-dev',
   'make',
   'perl',
+  'python3-minimal',
   'qemu-system-x86',
   'xz-utils',
 ];

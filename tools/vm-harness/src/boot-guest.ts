@@ -10,8 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type GuestReport, parseGuestOutput } from './guest-output.ts';
+import { harnessFile } from './harness-file.ts';
 import { initramfs } from './initramfs.ts';
 import type { BuiltKernel } from './kernel-build.ts';
 import { type MachineOptions, qemuArguments } from './qemu-arguments.ts';
@@ -28,6 +29,11 @@ export interface GuestOptions
    * (programs, Node, the checkout) and may write to `/tmp`; otherwise it has the applets of busybox only.
    */
   readonly command: string;
+  /**
+   * Folders below the host's `/tmp` that the command needs, with `root: 'host'`; the guest's own `/tmp` hides the others.
+   * Default: the checkout and the folder of this Node, if they are there.
+   */
+  readonly visible?: readonly string[];
   /** Kernel modules to load before the command, in order: `nvme-core.ko` of the kernel, or a path. */
   readonly modules?: readonly string[];
   /** Files to put into `/tmp/work`, name to content. */
@@ -146,6 +152,12 @@ function prepareWork(work: string, o: GuestOptions): void {
   for (const [name, content] of Object.entries(o.files ?? {})) writeFileSync(join(work, name), content);
   for (const [name, path] of Object.entries(o.binaries ?? {})) cpSync(path, join(work, name));
   writeFileSync(join(work, '.command'), `${o.command}\n`);
+  writeFileSync(
+    join(work, '.visible'),
+    visibleFolders(o)
+      .map((path) => `${path}\n`)
+      .join(''),
+  );
   writeFileSync(join(work, '.events'), (o.trace?.kernel ?? []).join('\n'));
   const modules = (o.modules ?? []).map((name) => (name.includes('/') ? name : join(o.kernel.modules, name)));
   for (const module of modules) {
@@ -153,6 +165,12 @@ function prepareWork(work: string, o: GuestOptions): void {
     cpSync(module, join(work, basename(module)));
   }
   writeFileSync(join(work, '.modules'), modules.map((module) => basename(module)).join('\n'));
+}
+
+function visibleFolders(o: GuestOptions): readonly string[] {
+  if (o.root !== 'host') return [];
+  if (o.visible !== undefined) return o.visible;
+  return [harnessFile('..', '..'), dirname(process.execPath)].filter((path) => path.startsWith('/tmp/'));
 }
 
 function readIfThere(path: string): string {

@@ -7,7 +7,7 @@ import { harnessFile } from './harness-file.ts';
 
 /** From Debian's busybox-static: one program, no libraries. */
 const BUSYBOX = '/bin/busybox';
-const FOLDERS: readonly string[] = ['bin', 'dev', 'host', 'proc', 'sys', 'tmp'];
+const FOLDERS: readonly string[] = ['bin', 'dev', 'host', 'proc', 'sys', 'tmp', 'whole'];
 /** What the init script and the commands of guests without the host's root use. */
 const APPLETS: readonly string[] = [
   'cat',

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bootGuest, GuestError } from '../src/boot-guest.ts';
 import { KERNEL_VERSIONS } from '../src/kernel-build.ts';
@@ -35,15 +38,19 @@ describe.each(KERNEL_VERSIONS)('a guest with Linux %s', (version) => {
   });
 
   test('sees the host read-only, its Node, and a folder of its own', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gpusvm-visible-'));
+    writeFileSync(join(folder, 'note'), 'from the host');
     const guest = await bootGuest({
       kernel: await kernel(version),
       iommu: 'intel',
       root: 'host',
+      visible: [folder],
       files: { 'sum.mjs': 'console.log([1, 2, 3].reduce((a, b) => a + b))' },
       results: ['out', 'absent'],
-      command: `"${process.execPath}" sum.mjs >out; touch /etc/gpusvm-probe && echo writable; cat out`,
+      command: `"${process.execPath}" sum.mjs >out; touch /etc/gpusvm-probe && echo writable; cat out "${folder}/note"`,
     });
-    expect(guest.output).toMatch(/touch: .*Read-only file system\n6$/);
+    rmSync(folder, { recursive: true });
+    expect(guest.output).toMatch(/touch: .*Read-only file system\n6\nfrom the host$/);
     expect([...guest.files]).toEqual([['out', '6\n']]);
   });
 });

@@ -37,6 +37,8 @@ export interface MappingSlot {
 const TEST_PFN = ORACLE_MEMORY_BYTES / 4096;
 const BLOCK_ORDER = 10;
 const FOUR_GIB = 2 ** 32;
+/** Above all memory; what the padding of a scatter list maps behind the test memory stays below. */
+const NAMED = 2 ** 37;
 
 /** Windows of the q35 machine that the kernel reserves in every IOVA space (section 8, row 3). */
 const WINDOWS = [
@@ -126,9 +128,9 @@ export class OracleModel {
    * that its address says, an address that the program `named`, or nobody's: memory that was coherent once.
    */
   ownerOf(iova: number, phys: number): number | 'test' | 'named' | 'nobody' {
+    if (phys >= NAMED) return 'named';
     const offset = phys - TEST_PFN * 4096;
-    if (offset >= 0 && offset < ORACLE_MEMORY_BYTES) return 'test';
-    if (phys >= FOUR_GIB) return 'named';
+    if ((offset >= 0 && offset < ORACLE_MEMORY_BYTES) || phys >= FOUR_GIB) return 'test';
     const slot = this.mappings.findIndex(({ coherent }) => {
       const inSlot = coherent === null ? -1 : iova - coherent.dmaAddrBytes;
       return inSlot >= 0 && inSlot < coherent!.pages * 4096 && phys - coherent!.pfn(0) * 4096 === inSlot;

@@ -166,8 +166,9 @@ class ProgramWriter {
     this.#mapped[slot] = size;
     this.#lists[slot] = this.#random.oneIn(4);
     if (this.#lists[slot]) {
-      const segments = Array.from({ length: 1 + this.#random.below(6) }, () => {
-        const bytes = this.#size();
+      // An empty segment behind others may cost a gap of 4 GiB, page by page.
+      const segments = Array.from({ length: 1 + this.#random.below(6) }, (_, i) => {
+        const bytes = i === 0 ? this.#size() : Math.max(1, this.#size());
         return [this.#phys(bytes), bytes];
       });
       this.#emit(
