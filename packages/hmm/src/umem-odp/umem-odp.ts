@@ -242,7 +242,7 @@ export class UmemOdp {
   #tell(phase: 'map' | 'unmap', index: number, flags: number): void {
     const { dev, mm, startPage } = this.#o;
     const point = mm.machine.trace.point(DMA_PFN_TRACE);
-    if (!point.enabled) return;
+    if (dev === null || !point.enabled) return;
     const page = startPage + index * 2 ** (this.#shift - 12);
     const iommu = this.map.mode !== 'stateless' && (flags & HMM_PFN_P2PDMA_BUS) === 0;
     const mmio = (flags & HMM_PFN_P2PDMA) !== 0;
