@@ -26,6 +26,9 @@ const KERNELS = Object.keys(KERNEL_PROFILES) as KernelProfileName[];
 const BACKENDS = ['simulated', 'native'] as const;
 type Backend = (typeof BACKENDS)[number];
 
+const NATIVE_NOTE =
+  "The page table is the kernel's: its walks, entries, tables and invalidations are not counted, so the times lack them and do not compare schemes. What counts here: data, leaked entries, calls.\n";
+
 interface CompareFlags {
   readonly capture?: string;
   readonly pid?: number;
@@ -94,6 +97,7 @@ export function compareCommand(): Command {
       const result = compare(name, capture, flags, told, ground);
       progress.clear();
       process.stdout.write(flags.json === true ? comparisonJson(result) : comparisonText(result));
+      if (flags.backend === 'native' && flags.json !== true) process.stdout.write(NATIVE_NOTE);
     });
 }
 
