@@ -1,4 +1,4 @@
-// Instructions per operation, deterministic to about 1e-4: node bench/instructions.mjs [part of a name]. Needs valgrind.
+// Instructions per operation, repeatable within half a percent: node bench/instructions.mjs [part of a name]. Needs valgrind.
 import { runInstructions } from '@gpusvm/bench';
 import groups from './scenarios.mjs';
 

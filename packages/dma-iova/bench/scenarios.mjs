@@ -246,6 +246,8 @@ export default [
       ...[...sizes(10), ...sizes(1000), ...sizes(1_000_000)].map(([pages, live]) =>
         pairCase('segment-tree', pages, live),
       ),
+      // Beyond an area, and no power of two.
+      ...[777, 5000, 65_536, 100_001].map((pages) => pairCase('segment-tree', pages, 1000)),
     ],
   },
   // Last, because other geometries in the same functions cost the usual one its inlining.
