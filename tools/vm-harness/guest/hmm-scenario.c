@@ -495,11 +495,15 @@ static void process_loop(int self)
 
 static pid_t pids[PROCESSES];
 
-/* Gone means that the address space and the files are: a zombie will do. */
+/*
+ * Gone means that the address space and the files are: a zombie will do, once it is the last of its threads. Until then
+ * a thread may still close a device, which takes every page off it.
+ */
 static void wait_gone(pid_t pid)
 {
 	while (kill(pid, 0) == 0) {
 		char path[64], state = 0;
+		int threads = 0;
 		FILE *stat;
 
 		if (waitpid(pid, NULL, WNOHANG) == pid)
@@ -508,10 +512,13 @@ static void wait_gone(pid_t pid)
 		stat = fopen(path, "r");
 		if (!stat)
 			return;
-		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+		/* Field 20 of proc_pid_stat(5) is the number of threads. */
+		if (fscanf(stat,
+			   "%*d (%*[^)]) %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d",
+			   &state, &threads) != 2)
 			state = 0;
 		fclose(stat);
-		if (state == 'Z')
+		if (state == 'Z' && threads <= 1)
 			return;
 		usleep(1000);
 	}
