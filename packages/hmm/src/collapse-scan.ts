@@ -41,7 +41,11 @@ export function scanPmd(mm: Mm, page: number, limits: CollapseLimits): ScanResul
   const node = mm.pageTable.nodeOf(page);
   if (node === null) return 'pmd-null';
   // A device-private leaf is no candidate: to the scan it looks like no page table at all.
-  if (node.huge !== 0) return (node.huge & PTE_KIND) === PTE_PRESENT ? 'pmd-mapped' : 'pmd-null';
+  if (node.huge !== 0) {
+    const kind = node.huge & PTE_KIND;
+    // The huge zero page counts as a huge page (find_pmd_or_thp_or_none).
+    return kind === PTE_PRESENT || kind === PTE_ZERO ? 'pmd-mapped' : 'pmd-null';
+  }
   return scan(mm, node, limits, true);
 }
 

@@ -15,8 +15,9 @@ import type { Vma } from './vma.ts';
  * tables or when a part is not mapped.
  */
 export function madviseGuardInstall(mm: Mm, startPage: number, pages: number): Task<Errno> {
+  if (!mm.machine.profile.hmm.guardRegions) return done(-EINVAL);
   return madviseWalkVmas(mm, startPage, pages, function* (vma, from, to) {
-    if (!mayGuard(mm, vma)) return -EINVAL;
+    if (!mayGuard(vma)) return -EINVAL;
     if (hasPages(mm, from, to)) yield* zapVmaRange(mm, from, to);
     // Fork has to copy the markers.
     vma.anonVma = true;
@@ -26,8 +27,9 @@ export function madviseGuardInstall(mm: Mm, startPage: number, pages: number): T
 
 /** Take guard markers away (MADV_GUARD_REMOVE); other entries stay. Errors as {@link madviseGuardInstall}. */
 export function madviseGuardRemove(mm: Mm, startPage: number, pages: number): Task<Errno> {
+  if (!mm.machine.profile.hmm.guardRegions) return done(-EINVAL);
   return madviseWalkVmas(mm, startPage, pages, (vma, from, to) => {
-    if (!mayGuard(mm, vma)) return done(-EINVAL);
+    if (!mayGuard(vma)) return done(-EINVAL);
     for (let page = from; page < to; page++) {
       const node = mm.pageTable.nodeOf(page);
       if (node === null || !isMarker(node, page & 511, MARKER_GUARD)) continue;
@@ -38,8 +40,8 @@ export function madviseGuardRemove(mm: Mm, startPage: number, pages: number): Ta
   });
 }
 
-function mayGuard(mm: Mm, vma: Vma): boolean {
-  return mm.machine.profile.hmm.guardRegions && !vma.hugetlb && !vma.locked && !vma.special;
+function mayGuard(vma: Vma): boolean {
+  return !vma.hugetlb && !vma.locked && !vma.special;
 }
 
 function hasPages(mm: Mm, startPage: number, endPage: number): boolean {

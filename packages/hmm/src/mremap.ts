@@ -29,7 +29,7 @@ export interface MremapOptions {
  * @param oldPages - its length.
  * @param newPages - new length.
  * @returns the first page of the new range; -EINVAL for empty or overlapping ranges, for a hugetlb range that cuts a
- * huge page, and for `dontUnmap` with another length or not on private anonymous memory; -EFAULT where the old range
+ * huge page, and for `dontUnmap` with another length or on device memory (VM_IO); -EFAULT where the old range
  * is not in one VMA; -ENOMEM when it cannot grow here and may not move, or nothing is free.
  */
 export function* mremap(
@@ -52,7 +52,7 @@ export function* mremap(
     const vma = mm.vmas.lookup(oldPage);
     if (vma === null) return -EFAULT;
     if (vma.hugetlb && ((oldPage | oldPages | newPages | (newPage ?? 0)) & 511) !== 0) return -EINVAL;
-    if (dontUnmap && !vma.anonymous) return -EINVAL;
+    if (dontUnmap && vma.io) return -EINVAL;
     if (newPage !== undefined) {
       yield* unmapLocked(mm, newPage, newPages);
       if (newPages < oldPages) yield* unmapLocked(mm, oldPage + newPages, oldPages - newPages);

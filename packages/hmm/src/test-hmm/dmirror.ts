@@ -1,4 +1,4 @@
-import { EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
+import { EBUSY, EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
 import { makeDeviceExclusive } from '../device-exclusive.ts';
 import type { FolioTable } from '../folio-table.ts';
 import type { Mm } from '../mm.ts';
@@ -179,7 +179,9 @@ export class Dmirror {
     let err: Errno = 0;
     for (let i = 0; i < pages && err === 0; i++) err = yield* this.#exclusiveOne(page + i);
     this.mm.mmapLock.upRead();
-    return err !== 0 ? err : yield* this.#verify(page, pages);
+    // make_device_exclusive_range of 6.12 says how many pages it got; whatever the reason, too few are -EBUSY.
+    if (err !== 0) return this.mm.machine.profile.hmm.exclusiveThp === 'split-busy' ? -EBUSY : err;
+    return yield* this.#verify(page, pages);
   }
 
   *#exclusiveOne(page: number): Task<Errno> {
