@@ -25,7 +25,8 @@ export interface MremapOptions {
  * pages, swap slots and migration entries too, and sends UNMAP for the old range; unmapping the old VMA afterwards
  * sends it again. Takes the mmap lock for writing; may sleep. Cost: O(populated pages), O(1) for a whole PMD.
  *
- * @param oldPage - first page of the old range, which lies in one VMA.
+ * @param oldPage - first page of the old range, which lies in one VMA (a move without a change of length takes several
+ * from 6.17 on).
  * @param oldPages - its length.
  * @param newPages - new length.
  * @returns the first page of the new range; -EINVAL for empty or overlapping ranges, for a hugetlb range that cuts a
@@ -40,7 +41,6 @@ export function* mremap(
   o: MremapOptions = {},
 ): Task<number> {
   const { newPage, dontUnmap = false } = o;
-  const mayMove = o.mayMove === true || newPage !== undefined || dontUnmap;
   if (!isUserRange(oldPage, oldPages) || newPages <= 0) return -EINVAL;
   if (dontUnmap && newPages !== oldPages) return -EINVAL;
   if (newPage !== undefined) {
@@ -49,31 +49,67 @@ export function* mremap(
   }
   yield* mm.mmapLock.downWrite();
   try {
-    const vma = mm.vmas.lookup(oldPage);
-    if (vma === null) return -EFAULT;
-    if (vma.hugetlb && ((oldPage | oldPages | newPages | (newPage ?? 0)) & 511) !== 0) return -EINVAL;
-    if (dontUnmap && vma.io) return -EINVAL;
-    if (newPage !== undefined) {
-      yield* unmapLocked(mm, newPage, newPages);
-      if (newPages < oldPages) yield* unmapLocked(mm, oldPage + newPages, oldPages - newPages);
-    } else if (newPages <= oldPages && !dontUnmap) {
-      if (newPages < oldPages) yield* unmapLocked(mm, oldPage + newPages, oldPages - newPages);
-      return oldPage;
-    }
-    const moved = Math.min(oldPages, newPages);
-    if (oldPage + moved > vma.endPage) return -EFAULT;
-    if (newPage === undefined && !dontUnmap && growsInPlace(mm, vma, oldPage, moved, newPages)) {
-      vma.endPage = oldPage + newPages;
-      return oldPage;
-    }
-    if (!mayMove) return -ENOMEM;
-    const target = newPage ?? freeArea(mm, newPages);
-    if (target < 0) return -ENOMEM;
-    yield* moveVma(mm, vma, oldPage, moved, target, newPages, dontUnmap);
-    return target;
+    const moveOnly = newPage !== undefined && newPages === oldPages;
+    return moveOnly && mm.machine.profile.hmm.mremapMovesVmas
+      ? yield* moveVmas(mm, oldPage, oldPages, o)
+      : yield* mremapLocked(mm, oldPage, oldPages, newPages, o);
   } finally {
     mm.mmapLock.upWrite();
   }
+}
+
+/**
+ * remap_move (6.17): a move without a change of length takes every VMA of the range, one after the other, and keeps the
+ * gaps between them. It begins with a VMA; those that userfaultfd watches and hugetlb move alone or not at all. An error
+ * leaves what has moved before.
+ */
+function* moveVmas(mm: Mm, oldPage: number, pages: number, o: MremapOptions): Task<number> {
+  const end = oldPage + pages;
+  const shift = o.newPage! - oldPage;
+  let moved = -EFAULT;
+  for (const vma of mm.vmas.overlapping(oldPage, end).slice()) {
+    const from = Math.max(vma.startPage, oldPage);
+    const to = Math.min(vma.endPage, end);
+    if (moved < 0 && from > oldPage) return -EFAULT;
+    if ((vma.hugetlb || vma.uffd !== null) && (moved >= 0 || to < end)) return -EFAULT;
+    const got = yield* mremapLocked(mm, from, to - from, to - from, { ...o, newPage: from + shift });
+    if (got < 0) return got;
+    if (moved < 0) moved = got;
+  }
+  return moved;
+}
+
+function* mremapLocked(
+  mm: Mm,
+  oldPage: number,
+  oldPages: number,
+  newPages: number,
+  o: MremapOptions,
+): Task<number> {
+  const { newPage, dontUnmap = false } = o;
+  const mayMove = o.mayMove === true || newPage !== undefined || dontUnmap;
+  const vma = mm.vmas.lookup(oldPage);
+  if (vma === null) return -EFAULT;
+  if (vma.hugetlb && ((oldPage | oldPages | newPages | (newPage ?? 0)) & 511) !== 0) return -EINVAL;
+  if (dontUnmap && vma.io) return -EINVAL;
+  if (newPage !== undefined) {
+    yield* unmapLocked(mm, newPage, newPages);
+    if (newPages < oldPages) yield* unmapLocked(mm, oldPage + newPages, oldPages - newPages);
+  } else if (newPages <= oldPages && !dontUnmap) {
+    if (newPages < oldPages) yield* unmapLocked(mm, oldPage + newPages, oldPages - newPages);
+    return oldPage;
+  }
+  const moved = Math.min(oldPages, newPages);
+  if (oldPage + moved > vma.endPage) return -EFAULT;
+  if (newPage === undefined && !dontUnmap && growsInPlace(mm, vma, oldPage, moved, newPages)) {
+    vma.endPage = oldPage + newPages;
+    return oldPage;
+  }
+  if (!mayMove) return -ENOMEM;
+  const target = newPage ?? freeArea(mm, newPages);
+  if (target < 0) return -ENOMEM;
+  yield* moveVma(mm, vma, oldPage, moved, target, newPages, dontUnmap);
+  return target;
 }
 
 /** vma_expandable: the range ends with its VMA and what follows is free. */
