@@ -25,12 +25,12 @@ export interface MremapOptions {
  * pages, swap slots and migration entries too, and sends UNMAP for the old range; unmapping the old VMA afterwards
  * sends it again. Takes the mmap lock for writing; may sleep. Cost: O(populated pages), O(1) for a whole PMD.
  *
- * @param oldPage - first page of the old range, which lies in one VMA.
+ * @param oldPage - first page of the old range, which lies in one VMA, before 6.17.
  * @param oldPages - its length.
  * @param newPages - new length.
  * @returns the first page of the new range; -EINVAL for empty or overlapping ranges, for a hugetlb range that cuts a
  * huge page, and for `dontUnmap` with another length or on device memory (VM_IO); -EFAULT where the old range
- * is not in one VMA; -ENOMEM when it cannot grow here and may not move, or nothing is free.
+ * is not in one VMA, or, from 6.17 on and with `newPage` and the same length, does not begin in one; -ENOMEM when it cannot grow here and may not move, or nothing is free.
  */
 export function* mremap(
   mm: Mm,
@@ -51,6 +51,10 @@ export function* mremap(
   try {
     const vma = mm.vmas.lookup(oldPage);
     if (vma === null) return -EFAULT;
+    const several = mm.machine.profile.hmm.mremapSeveral && newPage !== undefined && newPages === oldPages;
+    if (several && oldPage + oldPages > vma.endPage) {
+      return yield* moveSeveral(mm, oldPage, oldPages, newPage, dontUnmap);
+    }
     if (vma.hugetlb && ((oldPage | oldPages | newPages | (newPage ?? 0)) & 511) !== 0) return -EINVAL;
     if (dontUnmap && vma.io) return -EINVAL;
     if (newPage !== undefined) {
@@ -73,6 +77,34 @@ export function* mremap(
     return target;
   } finally {
     mm.mmapLock.upWrite();
+  }
+}
+
+/**
+ * remap_move (6.17): a move to a fixed place takes every VMA of the range along, gaps stay gaps. What was moved before
+ * an error stays moved; what is mapped in the place of a gap stays.
+ */
+function* moveSeveral(
+  mm: Mm,
+  oldPage: number,
+  pages: number,
+  newPage: number,
+  dontUnmap: boolean,
+): Task<number> {
+  const endPage = oldPage + pages;
+  let page = oldPage;
+  for (;;) {
+    const vma = mm.vmas.find(page);
+    if (vma === null || vma.startPage >= endPage) return newPage;
+    const from = Math.max(vma.startPage, oldPage);
+    const to = Math.min(vma.endPage, endPage);
+    const target = newPage + (from - oldPage);
+    if (vma.uffd !== null) return -EFAULT;
+    if (vma.hugetlb && ((from | to | target) & 511) !== 0) return -EINVAL;
+    if (dontUnmap && vma.io) return -EINVAL;
+    yield* unmapLocked(mm, target, to - from);
+    yield* moveVma(mm, vma, from, to - from, target, to - from, dontUnmap);
+    page = to;
   }
 }
 

@@ -50,6 +50,8 @@ export interface KernelProfile {
     readonly collapseNeedsWritable: boolean;
     /** MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13). */
     readonly guardRegions: boolean;
+    /** `mremap` to a fixed place moves several VMAs at once (6.17). */
+    readonly mremapSeveral: boolean;
     /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
     readonly faultErrno: 'from-fault' | 'efault';
   };
@@ -96,6 +98,7 @@ const LINUX_7_3: KernelProfile = {
     oomReapEvent: 'CLEAR',
     collapseNeedsWritable: false,
     guardRegions: true,
+    mremapSeveral: true,
     faultErrno: 'from-fault',
   },
   pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true },
@@ -141,6 +144,7 @@ const LINUX_6_12: KernelProfile = {
     oomReapEvent: 'UNMAP',
     collapseNeedsWritable: true,
     guardRegions: false,
+    mremapSeveral: false,
     faultErrno: 'efault',
   },
 };
