@@ -33,21 +33,22 @@ const KHUGEPAGED: CollapseLimits = { maxNone: 511, maxSwap: 64, maxShared: 256, 
  * copied into one folio. Pages that are not present are faulted in first, by which device-private memory comes back to
  * RAM; present coherent pages prevent it. Sends CLEAR for each 2 MiB. Takes the mmap lock, for writing too; may sleep.
  *
- * @returns 0 when every 2 MiB of the range is a huge page now; -EINVAL for a bad range, one without a whole aligned
- * 2 MiB in it, or other memory, or where a page
+ * @returns 0 when every 2 MiB of the range is a huge page now; -EINVAL for a bad range, in 6.12 also one inside of a
+ * 2 MiB, for a VMA that never had an anonymous page or has no whole aligned 2 MiB, for other memory, or where a page
  * cannot be collapsed; -ENOMEM for an unmapped part or without memory; -EAGAIN when pages were locked, isolated or
  * referenced by somebody; -EBUSY.
  */
 export function* madviseCollapse(mm: Mm, startPage: number, pages: number): Task<Errno> {
   const blocks: number[] = [];
+  const old = mm.machine.profile.hmm.collapseNeedsWritable;
   const err = yield* madviseWalkVmas(mm, startPage, pages, (vma, from, to) => {
     if (!vma.anonymous || vma.noHugepage || !vma.fitsPmd(Math.floor(vma.endPage / 512) * 512 - 512)) {
       return done(-EINVAL);
     }
     const first = Math.ceil(from / 512) * 512;
     const end = Math.floor(to / 512) * 512;
-    // Measured on 6.12 and 7.3 (finding-collapse-part).
-    if (end <= first) return done(-EINVAL);
+    // thp_vma_allowable_order: not before the first anonymous page. A range without a whole block is then fine in 7.3.
+    if (!vma.anonVma || (old && end < first)) return done(-EINVAL);
     for (let page = first; page < end; page += 512) blocks.push(page);
     return done(0);
   });

@@ -163,6 +163,8 @@ function anonymousPmd(mm: Mm, vma: Vma, index: number, write: boolean): boolean 
   if (!write) {
     const huge = folios.zeroPages.huge();
     if (huge < 0) return false;
+    // Unlike a small zero page, the huge one comes after vmf_anon_prepare.
+    vma.anonVma = true;
     mm.pageTable.makeHuge(index, PTE_ZERO, huge);
   } else if (!mapNewAnonPmd(mm, vma, index)) {
     return false;

@@ -4,7 +4,15 @@ import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
 import type { PmdNode } from './page-table.ts';
-import { PTE_KIND, PTE_MIGRATION, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
+import {
+  PTE_ANON_EXCLUSIVE,
+  PTE_DIRTY,
+  PTE_KIND,
+  PTE_MIGRATION,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+} from './pte.ts';
 import { splitHugePmdEdges } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
@@ -19,8 +27,9 @@ export interface Protection {
 
 /**
  * Change the protection of pages (mprotect, mm/mprotect.c). Taking the write permission away changes entries at
- * once, migration and device-private entries too; giving it back changes the VMA only: a present page becomes
- * writable at the next write fault, a device-private entry stays read-only until the page comes back.
+ * once, migration and device-private entries too. Giving it back makes a present page writable at once that belongs to
+ * the entry alone (PageAnonExclusive) or is shared memory, as measured on 6.12 and 7.3 (finding-mprotect-upgrade);
+ * others become writable at the next write fault; a device-private entry stays read-only until the page comes back.
  *
  * Sends PROTECTION_VMA for each VMA that changes, from the first populated 1 GiB to its end. Takes the mmap lock for
  * writing; may sleep. Cost: O(populated pages).
@@ -73,25 +82,36 @@ function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot:
     node = mm.pageTable.next(node.index + 1, endPmd)
   ) {
     const from = Math.max(startPage - node.startPage, 0);
-    changeNode(node, from, Math.min(endPage - node.startPage, 512), prot);
+    changeNode(node, from, Math.min(endPage - node.startPage, 512), changed);
   }
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
 }
 
-function changeNode(node: PmdNode, from: number, to: number, prot: Protection): void {
+function changeNode(node: PmdNode, from: number, to: number, vma: Vma): void {
   if (node.huge !== 0) {
-    node.huge = changed(node.huge, prot);
+    node.huge = withProtection(node.huge, vma);
     return;
   }
   for (let slot = from; slot < to; slot++) {
     const bits = node.bits[slot]!;
-    if ((bits & PTE_KIND) !== 0) node.bits[slot] = changed(bits, prot);
+    if ((bits & PTE_KIND) !== 0) node.bits[slot] = withProtection(bits, vma);
   }
 }
 
-function changed(bits: number, prot: Protection): number {
+function withProtection(bits: number, vma: Vma): number {
+  const kind = bits & PTE_KIND;
   // Swap, exclusive and marker entries say nothing about permissions: the VMA decides when the page is back.
-  if ((bits & PTE_KIND) > PTE_MIGRATION) return bits;
-  const access = prot.read ? bits & ~PTE_PROTNONE : bits | PTE_PROTNONE;
-  return prot.write ? access : access & ~PTE_WRITE;
+  if (kind > PTE_MIGRATION) return bits;
+  const access = vma.read ? bits & ~PTE_PROTNONE : bits | PTE_PROTNONE;
+  if (!vma.write) return access & ~PTE_WRITE;
+  return kind === PTE_PRESENT && vma.read && mayUpgrade(bits, vma) ? access | PTE_WRITE : access;
+}
+
+/**
+ * can_change_pte_writable: an anonymous page that belongs to the entry alone becomes writable at once; of a shared
+ * mapping, what needs no notice of the first write (shared memory), or has had it.
+ */
+function mayUpgrade(bits: number, vma: Vma): boolean {
+  if (!vma.shared) return (bits & PTE_ANON_EXCLUSIVE) !== 0;
+  return vma.mapping !== null && (vma.mapping.shmem || (bits & PTE_DIRTY) !== 0);
 }
