@@ -68,14 +68,17 @@ export class GuestError extends Error {
   override readonly name = 'GuestError';
   readonly console: string;
   readonly output: string;
+  /** Whether the command had begun: before, it is the emulated machine that failed. */
+  readonly started: boolean;
 
-  constructor(reason: string, console: string, output: string) {
+  constructor(reason: string, console: string, output: string, started: boolean) {
     const tail = (text: string): string => text.trimEnd().split('\n').slice(-60).join('\n');
     super(
       `${reason}\n--- output of the command\n${tail(output)}\n--- console of the kernel\n${tail(console)}`,
     );
     this.console = console;
     this.output = output;
+    this.started = started;
   }
 }
 
@@ -83,12 +86,23 @@ const DISK_BYTES = 64 * 2 ** 20;
 
 /**
  * Boot a kernel under QEMU, run one command in it, and collect what it left. An exit status other than 0 is a
- * result; a guest that never got there is an error.
+ * result; a guest that never got there is an error. One that panics while it boots is booted once more: emulated
+ * hardware that is too slow for the kernel does that now and then.
  *
  * @throws GuestError with the console when the kernel panicked, the time was over, QEMU failed, or a step before
  *   the command (mount, module, trace event) failed.
  */
 export async function bootGuest(o: GuestOptions): Promise<GuestResult> {
+  try {
+    return await bootOnce(o);
+  } catch (error) {
+    const early = error instanceof GuestError && !error.started && error.console.includes('Kernel panic');
+    if (!early) throw error;
+    return bootOnce(o);
+  }
+}
+
+async function bootOnce(o: GuestOptions): Promise<GuestResult> {
   const folder = mkdtempSync(join(tmpdir(), 'gpusvm-guest-'));
   try {
     return await bootIn(folder, o);
@@ -122,7 +136,7 @@ async function bootIn(folder: string, o: GuestOptions): Promise<GuestResult> {
   const ended = await runQemu(args, timeoutSeconds);
   const report = parseGuestOutput(readFileSync(paths.output, 'utf8'));
   const fail = (reason: string): never => {
-    throw new GuestError(reason, ended.console, report.output);
+    throw new GuestError(reason, ended.console, report.output, report.startSeconds !== null);
   };
   if (report.exitCode === null) {
     return fail(

@@ -119,6 +119,8 @@ function commandLine(o: MachineOptions): string {
     'panic=-1',
     'oops=panic',
     'tsc=reliable',
+    // Under load the emulated timer is late behind interrupt remapping, and the kernel would panic.
+    'no_timer_check',
     'intel_iommu=on',
     'iommu=nopt',
     `gpusvm.root=${o.root ?? 'none'}`,

@@ -12,12 +12,8 @@ type Driver = 'vtd' | 'amd' | 'mock';
 
 const IOMMU: Readonly<Record<Driver, IommuKind>> = { vtd: 'intel', amd: 'amd', mock: 'none' };
 
-/**
- * `no_timer_check`: under load the emulated timer can be late behind interrupt remapping, and the kernel would panic.
- * AMD-Vi of QEMU 7.2 does not remap interrupts for 7.3.
- */
+/** AMD-Vi of QEMU 7.2 does not remap interrupts for 7.3. */
 function kernelArguments(driver: Driver, version: KernelVersion): string[] {
-  if (driver === 'vtd') return ['no_timer_check'];
   return driver === 'amd' && version === '7.3' ? ['iommufd.allow_unsafe_interrupts=1'] : [];
 }
 
