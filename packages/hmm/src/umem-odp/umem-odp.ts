@@ -1,21 +1,14 @@
-import { type DmaDevice, dmaIovaUnlinkRuns, DMA_BIDIRECTIONAL } from '@gpusvm/dma-iova';
+import type { DmaDevice } from '@gpusvm/dma-iova';
 import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Task } from '@gpusvm/kernel';
 import { DMA_PFN_TRACE } from '../device-tracepoints.ts';
 import { FOLIO_DIRTY } from '../folio-flags.ts';
+import { HmmDmaMap, hmmDmaMapAlloc, hmmDmaMapFree, hmmDmaMapPfn, hmmDmaUnmapPfn } from '../hmm-dma-map.ts';
 import {
-  attributes,
-  HmmDmaMap,
-  hmmDmaMapAlloc,
-  hmmDmaMapFree,
-  hmmDmaMapPfn,
-  hmmDmaUnmapPfn,
-} from '../hmm-dma-map.ts';
-import {
-  HMM_PFN_DMA_MAPPED,
   HMM_PFN_P2PDMA,
   HMM_PFN_P2PDMA_BUS,
   HMM_PFN_REQ_FAULT,
   HMM_PFN_REQ_WRITE,
+  HMM_PFN_STICKY,
   HMM_PFN_VALID,
   HMM_PFN_WRITE,
   HmmPfns,
@@ -33,6 +26,7 @@ import {
 import type { MmuNotifierRange } from '../mmu-notifier-range.ts';
 import { hmmRangeFaultUnlockedTimeout } from '../range-fault-unlocked.ts';
 import { type HmmRange, hmmRangeFault } from '../range-fault.ts';
+import { unlinkRuns } from './unlink-runs.ts';
 
 /** HMM_RANGE_DEFAULT_TIMEOUT */
 const TIMEOUT_NS = 1_000_000_000;
@@ -115,10 +109,14 @@ export class UmemOdp {
     const { startPage: first, pages: all, mm } = this.#o;
     if (startPage < first || startPage + pages > first + all) return -EFAULT;
     if (!mm.mmgetNotZero()) return -EINVAL;
-    const err = yield* this.#faultAndLock(startPage, startPage + pages, write);
+    // Whole entries, as the kernel aligns the address to the page shift of the region.
+    const step = 2 ** (this.#shift - 12);
+    const from = startPage - ((startPage - first) % step);
+    const to = Math.min(from + Math.ceil((startPage + pages - from) / step) * step, first + all);
+    const err = yield* this.#faultAndLock(from, to, write);
     mm.mmput();
     if (err !== 0) return err;
-    const mapped = this.#mapEntries(startPage, startPage + pages);
+    const mapped = this.#mapEntries(from, to);
     this.mutex.unlock();
     return mapped;
   }
@@ -147,7 +145,10 @@ export class UmemOdp {
       if (!mmuIntervalReadRetry(this.sub, range.notifierSeq)) break;
       this.mutex.unlock();
     }
-    if (this.#ordersFit(startPage, endPage)) return 0;
+    if (this.#ordersFit(range.pfns)) {
+      this.#fold(range);
+      return 0;
+    }
     this.mutex.unlock();
     return -EINVAL;
   }
@@ -164,20 +165,32 @@ export class UmemOdp {
     }
   }
 
-  /** The part of the map's entries that a fault writes: it shares their memory. */
+  /**
+   * Where a fault writes: the map's own entries where an entry is a page, else entries of 4K that are folded later. (The
+   * kernel always fills the map's entries, in units that differ from those it maps; bug ODP1.)
+   */
   #window(startPage: number, endPage: number): HmmPfns {
+    if (this.#shift > 12) return new HmmPfns(endPage - startPage);
     const from = startPage - this.#o.startPage;
     const to = endPage - this.#o.startPage;
     return HmmPfns.over(this.map.pfns.pfn.subarray(from, to), this.map.pfns.flags.subarray(from, to));
   }
 
-  #ordersFit(startPage: number, endPage: number): boolean {
+  #ordersFit({ flags }: HmmPfns): boolean {
     const needed = this.#shift - 12;
-    const { flags } = this.map.pfns;
-    for (let i = startPage - this.#o.startPage; i < endPage - this.#o.startPage; i++) {
-      if ((flags[i]! & HMM_PFN_VALID) !== 0 && hmmPfnToMapOrder(flags[i]!) < needed) return false;
+    return flags.every((f) => (f & HMM_PFN_VALID) === 0 || hmmPfnToMapOrder(f) >= needed);
+  }
+
+  /** Results of 4K pages become results of entries. The mutex is held. */
+  #fold(range: HmmRange): void {
+    if (this.#shift === 12) return;
+    const step = 2 ** (this.#shift - 12);
+    const { pfn, flags } = this.map.pfns;
+    const first = (range.startPage - this.#o.startPage) / step;
+    for (let i = 0; i * step < range.endPage - range.startPage; i++) {
+      pfn[first + i] = range.pfns.pfn[i * step]!;
+      flags[first + i] = (flags[first + i]! & HMM_PFN_STICKY) | range.pfns.flags[i * step]!;
     }
-    return true;
   }
 
   /** The driver's part: map every new entry and write the device's table. */
@@ -222,7 +235,10 @@ export class UmemOdp {
     const step = 2 ** (this.#shift - 12);
     const from = Math.floor((fromPage - this.#o.startPage) / step);
     const to = Math.ceil((toPage - this.#o.startPage) / step);
-    if (this.#o.unmap === 'single-shot' && this.map.mode === 'iova') this.#unlinkRuns(from, to);
+    const { dev, mm, unmap } = this.#o;
+    if (dev !== null && unmap === 'single-shot' && this.map.mode === 'iova') {
+      unlinkRuns(mm.folios, dev, this.map, from, to, (index, flags) => this.#tell('unmap', index, flags));
+    }
     for (let index = from; index < to; index++) this.#unmapEntry(index);
   }
 
@@ -248,35 +264,6 @@ export class UmemOdp {
     const mmio = (flags & HMM_PFN_P2PDMA) !== 0;
     const pfn = this.map.pfns.pfn[index]!;
     point.emit({ phase, device: dev.name, sub: this.sub, page, pfn, flags, iommu, mmio });
-  }
-
-  /** Whole runs of mapped entries with one flush; they count as never mapped afterwards. */
-  #unlinkRuns(from: number, to: number): void {
-    const { flags, pfn } = this.map.pfns;
-    const { folios } = this.#o.mm;
-    const { dev } = this.#o;
-    if (dev === null) return;
-    const bytes = this.map.dmaEntryBytes;
-    const offsets = new Float64Array(to - from);
-    const sizes = new Float64Array(to - from);
-    let runs = 0;
-    let open = false;
-    for (let index = from; index < to; index++) {
-      const linked =
-        (flags[index]! & (HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS)) === HMM_PFN_DMA_MAPPED;
-      if (linked && open) sizes[runs - 1]! += bytes;
-      if (linked && !open) {
-        offsets[runs] = index * bytes;
-        sizes[runs++] = bytes;
-      }
-      open = linked;
-      if (!linked) continue;
-      this.#tell('unmap', index, flags[index]!);
-      if ((flags[index]! & HMM_PFN_WRITE) !== 0) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
-      flags[index] = 0;
-    }
-    if (runs === 0) return;
-    dmaIovaUnlinkRuns(dev, this.map.state, offsets, sizes, runs, DMA_BIDIRECTIONAL, attributes(dev, 0));
   }
 
   /** What the device reads at a page, -1 where it would fault. */
