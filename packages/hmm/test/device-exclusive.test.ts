@@ -5,33 +5,20 @@ import {
   EOPNOTSUPP,
   type Errno,
   EPERM,
-  type KernelProfileName,
   random,
-  type Task,
+  type KernelProfileName,
 } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import { makeDeviceExclusive, type Mm } from '../src/index.ts';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
-import { block, entries, exitAll, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
+import { type Play, play as playWith } from './support/play.ts';
+import { block, entries, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
 
 const P = block(8);
 
-function play(profile: KernelProfileName, body: (w: World, dev: Dmirror) => Task<void>): void {
-  const w = new World({ profile });
-  w.folios.swap.on(64);
-  const dev = new Dmirror(w.mm);
-  w.run(
-    (function* () {
-      yield* dev.open();
-      yield* body(w, dev);
-      expect(audit(w.folios)).toEqual([]);
-      yield* dev.close();
-      yield* exitAll(w.folios);
-    })(),
-  );
-  expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.liveReferences).toBe(0);
+function play(profile: KernelProfileName, body: Play, swapPages = 64): void {
+  playWith(profile, body, swapPages);
 }
 
 describe.each(MEASURED)('device-exclusive pages on %s', (profile) => {

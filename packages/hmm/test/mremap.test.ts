@@ -1,27 +1,12 @@
-import { EFAULT, EINVAL, ENOENT, ENOMEM, type KernelProfileName, random, type Task } from '@gpusvm/kernel';
+import { EFAULT, EINVAL, ENOENT, ENOMEM, random } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
-import { block, exitAll, forked, Listener, MEASURED, RW, THP, World } from './support/world.ts';
+import { play } from './support/play.ts';
+import { block, forked, Listener, MEASURED, RW, THP, World } from './support/world.ts';
 
 const P = block(8);
 const Q = block(20);
-
-function play(profile: KernelProfileName, body: (w: World, dev: Dmirror) => Task<void>): void {
-  const w = new World({ profile });
-  const dev = new Dmirror(w.mm);
-  w.run(
-    (function* () {
-      yield* dev.open();
-      yield* body(w, dev);
-      expect(audit(w.folios)).toEqual([]);
-      yield* dev.close();
-      yield* exitAll(w.folios);
-    })(),
-  );
-  expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.liveReferences).toBe(0);
-}
 
 describe.each(MEASURED)('mremap on %s', (profile) => {
   test('moves pages with their contents and sends UNMAP for the old range, twice', () => {

@@ -1,31 +1,15 @@
-import { EINVAL, ENOMEM, type KernelProfileName, random, type Task } from '@gpusvm/kernel';
+import { EINVAL, ENOMEM, random, type KernelProfileName } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import { reclaimFolio, shrinkAnon } from '../src/index.ts';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
-import { block, entries, exitAll, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
+import { type Play, play as playWith } from './support/play.ts';
+import { block, entries, forked, Listener, MEASURED, RO, RW, THP, World } from './support/world.ts';
 
 const P = block(8);
 
-function play(
-  profile: KernelProfileName,
-  body: (w: World, dev: Dmirror) => Task<void>,
-  swapPages = 2048,
-): void {
-  const w = new World({ profile });
-  if (swapPages > 0) w.folios.swap.on(swapPages);
-  const dev = new Dmirror(w.mm);
-  w.run(
-    (function* () {
-      yield* dev.open();
-      yield* body(w, dev);
-      expect(audit(w.folios)).toEqual([]);
-      yield* dev.close();
-      yield* exitAll(w.folios);
-    })(),
-  );
-  expect(w.machine.ledger.live()).toEqual([]);
-  expect(dev.liveReferences).toBe(0);
+function play(profile: KernelProfileName, body: Play, swapPages = 2048): void {
+  playWith(profile, body, swapPages);
 }
 
 describe.each(MEASURED)('swap on %s', (profile) => {
