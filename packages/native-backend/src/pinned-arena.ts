@@ -24,7 +24,7 @@ export class PinnedArena implements PhysicalMemory, Disposable {
 
   /**
    * @param machine - owner; fault site `memory.alloc_pages`, ledger kind `physical page`.
-   * @param o - `pages`: size; page 0 is never handed out. `hugePages`: ask for them; default true.
+   * @param o - `pages`: size; page 0 is never handed out. `hugePages`: ask for them, or for none; default true.
    * @throws KernelError `mmap` ENOMEM.
    */
   constructor(machine: Machine, sys: Sys, o: { readonly pages: number; readonly hugePages?: boolean }) {
@@ -36,7 +36,7 @@ export class PinnedArena implements PhysicalMemory, Disposable {
     this.memory = memory;
     this.#offset = Number((BigInt(HUGE) - (memory.address % BigInt(HUGE))) % BigInt(HUGE));
     // A kernel without transparent huge pages refuses the advice; everything works with small ones too.
-    if (o.hugePages ?? true) memory.adviseHuge();
+    memory.adviseHuge(o.hugePages ?? true);
     this.#view = new DataView(memory.bytes.buffer, this.#offset, o.pages * PAGE);
   }
 

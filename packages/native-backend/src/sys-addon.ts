@@ -8,6 +8,7 @@ const PROT = { none: 0, r: 1, rw: 3 } as const;
 const MAP_SHARED = 1;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MADV_HUGEPAGE = 14;
+const MADV_NOHUGEPAGE = 15;
 
 /**
  * The system calls of this machine, or the reason why they cannot be had. Importing the package never fails; this is
@@ -120,8 +121,8 @@ class LinuxMemory implements SysMemory {
     this.#addon.write(this.#handle, offsetBytes, bits, value);
   }
 
-  adviseHuge(): Errno {
-    return this.#addon.madvise(this.#handle, MADV_HUGEPAGE);
+  adviseHuge(on: boolean): Errno {
+    return this.#addon.madvise(this.#handle, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   }
 
   unmap(): Errno {

@@ -37,8 +37,8 @@ export interface SysMemory {
   read(offsetBytes: number, bits: 64): bigint;
   /** One store of exactly this width. @throws RangeError as {@link read}, and when the value does not fit. */
   write(offsetBytes: number, bits: AccessBits, value: number | bigint): void;
-  /** Ask for huge pages (MADV_HUGEPAGE). 0, or -EINVAL when the kernel has none. */
-  adviseHuge(): Errno;
+  /** Ask for huge pages (MADV_HUGEPAGE) or for none (MADV_NOHUGEPAGE). 0, or -EINVAL when the kernel has none. */
+  adviseHuge(on: boolean): Errno;
   /**
    * Give the memory back (munmap); the bytes detach. What an IOMMU has pinned stays reachable for the device.
    *

@@ -105,7 +105,8 @@ describe.runIf(found.available)('the addon', () => {
 
   test('memory can be advised to be huge, and of nothing is none', () => {
     const mapped = memory(4 * 2 ** 20);
-    expect([0, -EINVAL]).toContain(mapped.adviseHuge());
+    expect([0, -EINVAL]).toContain(mapped.adviseHuge(true));
+    expect([0, -EINVAL]).toContain(mapped.adviseHuge(false));
     mapped.unmap();
     expect(sys().mmap({ lengthBytes: 0 })).toBe(-EINVAL);
   });
