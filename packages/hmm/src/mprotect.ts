@@ -1,5 +1,5 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { isUserRange, mergeVmas } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
@@ -13,7 +13,7 @@ import {
   PTE_PROTNONE,
   PTE_WRITE,
 } from './pte.ts';
-import { splitHugePmdEdges } from './split-pmd.ts';
+import { cutVma } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
 const PROTECT: SchedPoint = schedPoint('mprotect: change_protection');
@@ -63,9 +63,8 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
 
 function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot: Protection): Task<void> {
   if (vma.read === prot.read && vma.write === prot.write) return;
-  yield* splitHugePmdEdges(mm, startPage, endPage);
-  splitVma(mm, startPage);
-  splitVma(mm, endPage);
+  yield* cutVma(mm, startPage);
+  yield* cutVma(mm, endPage);
   const changed = mm.vmas.lookup(startPage)!;
   changed.read = prot.read;
   changed.write = prot.write;
