@@ -65,6 +65,7 @@ export { changeProtNuma } from './numa-hint.ts';
 export { oomReap } from './oom-reap.ts';
 export { AddressSpace, PageCache } from './page-cache.ts';
 export { PageTable, PmdNode } from './page-table.ts';
+export { PageTableLock } from './page-table-lock.ts';
 export * from './pte.ts';
 export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault } from './range-fault.ts';

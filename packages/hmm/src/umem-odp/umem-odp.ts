@@ -71,15 +71,22 @@ export class UmemOdp {
 
   /** ib_umem_odp_get. Errors of `hmmDmaMapAlloc` and of the notifier. May sleep. */
   *open(): Task<Errno> {
-    const { mm, dev, startPage, pages } = this.#o;
-    const err = dev === null ? 0 : hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
+    const { mm, startPage, pages } = this.#o;
+    const err = this.allocMap();
     if (err !== 0) return err;
-    if (dev === null) this.map.pfns = new HmmPfns(pages);
     const inserted = yield* mmuIntervalNotifierInsert(this.sub, mm, startPage, pages, {
       invalidate: (sub, range, seq) => this.#invalidate(sub, range, seq),
     });
     if (inserted !== 0) this.#freeMap();
     return inserted;
+  }
+
+  /** The map of the region; page frames alone for a virtual device. Errors of `hmmDmaMapAlloc`. */
+  allocMap(): Errno {
+    const { dev, pages } = this.#o;
+    if (dev !== null) return hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
+    this.map.pfns = new HmmPfns(pages);
+    return 0;
   }
 
   /** ib_umem_odp_release: unmap everything, then the notifier, then the map. May sleep. */
@@ -130,7 +137,7 @@ export class UmemOdp {
       notifierSeq: 0,
       startPage,
       endPage,
-      pfns: this.#window(startPage, endPage),
+      pfns: this.window(startPage, endPage),
       defaultFlags: HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0),
       pfnFlagsMask: 0,
       devPrivateOwner: null,
@@ -146,7 +153,7 @@ export class UmemOdp {
       this.mutex.unlock();
     }
     if (this.#ordersFit(range.pfns)) {
-      this.#fold(range);
+      this.fold(range);
       return 0;
     }
     this.mutex.unlock();
@@ -169,7 +176,7 @@ export class UmemOdp {
    * Where a fault writes: the map's own entries where an entry is a page, else entries of 4K that are folded later. (The
    * kernel always fills the map's entries, in units that differ from those it maps; bug ODP1.)
    */
-  #window(startPage: number, endPage: number): HmmPfns {
+  window(startPage: number, endPage: number): HmmPfns {
     if (this.#shift > 12) return new HmmPfns(endPage - startPage);
     const from = startPage - this.#o.startPage;
     const to = endPage - this.#o.startPage;
@@ -182,7 +189,7 @@ export class UmemOdp {
   }
 
   /** Results of 4K pages become results of entries. The mutex is held. */
-  #fold(range: HmmRange): void {
+  fold(range: HmmRange): void {
     if (this.#shift === 12) return;
     const step = 2 ** (this.#shift - 12);
     const { pfn, flags } = this.map.pfns;

@@ -3,7 +3,7 @@ import { bugListJson, replayJson } from '../bugs/bugs-json.ts';
 import { bugListText, replayText } from '../bugs/bugs-text.ts';
 import { BUGS, NOT_SHOWN } from '../bugs/catalogue.ts';
 import type { MmBug } from '../bugs/mm/mm-bug.ts';
-import { MM_BUGS, MM_NOT_SHOWN } from '../bugs/mm/mm-catalogue.ts';
+import { MM_BUGS } from '../bugs/mm/mm-catalogue.ts';
 import { replayMmBoth } from '../bugs/mm/mm-replay.ts';
 import { mmBugJson, mmBugLines, mmReplayText } from '../bugs/mm/mm-text.ts';
 import { replayAll } from '../bugs/replay.ts';
@@ -24,10 +24,9 @@ export function bugsCommand(): Command {
 }
 
 function list(asJson: true | undefined): string {
-  const notShown = [...NOT_SHOWN, ...MM_NOT_SHOWN];
   return asJson
-    ? bugListJson(BUGS, notShown, MM_BUGS.map(mmBugJson))
-    : bugListText(BUGS, notShown, mmBugLines(MM_BUGS));
+    ? bugListJson(BUGS, NOT_SHOWN, MM_BUGS.map(mmBugJson))
+    : bugListText(BUGS, NOT_SHOWN, mmBugLines(MM_BUGS));
 }
 
 function replayed(id: string, asJson: true | undefined): string {
@@ -51,7 +50,7 @@ function explored(bug: MmBug, asJson: true | undefined): string {
 }
 
 function unknown(id: string, wanted: string): string {
-  const why = [...NOT_SHOWN, ...MM_NOT_SHOWN].find((b) => b.id === wanted)?.why;
+  const why = NOT_SHOWN.find((b) => b.id === wanted)?.why;
   if (why !== undefined) return `${wanted} is not replayed: ${why}`;
   return `no bug '${id}'; gpusvm bugs lists them all`;
 }
