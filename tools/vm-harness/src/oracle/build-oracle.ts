@@ -19,6 +19,8 @@ export async function buildOracle(kernel: BuiltKernel): Promise<string> {
   const key = contentKey({ ...Object.fromEntries(texts), kernel: kernel.key });
   const cache = cacheSubfolder('modules');
   const module = join(cache, key, MODULE);
+  // Without waiting for the lock: guests that start at once ask at once.
+  if (existsSync(module)) return module;
   return withLock(join(cache, `${key}.lock`), async () => {
     if (existsSync(module)) return module;
     const folder = join(cache, `${key}.build`);
