@@ -6,10 +6,11 @@ import { type Capture, type Comparison, loadCapture, saveCapture } from '@gpusvm
 import { expect, test } from 'vitest';
 import { bootGuest } from '../src/boot-guest.ts';
 import { NVME_ADDRESS } from '../src/qemu-arguments.ts';
+import { bundle } from './bundle.ts';
 import { kernel } from './kernels.ts';
 
 const LAB = fileURLToPath(new URL('../../../packages/lab/', import.meta.url));
-const GPUSVM = `"${process.execPath}" "${LAB}dist/cli/main.js"`;
+const GPUSVM = `"${process.execPath}" gpusvm.mjs`;
 /** A page costs an emulated machine some milliseconds in each scheme. */
 const MOST_PAGES = 300;
 
@@ -47,6 +48,7 @@ test('gpusvm compare runs every scheme on real memory, and gpusvm doctor finds t
     kernel: await kernel('7.3'),
     iommu: 'intel',
     root: 'host',
+    files: { 'gpusvm.mjs': await bundle(join(LAB, 'dist', 'cli', 'main.js')) },
     binaries: { 'part.gsvm': capture },
     command: [
       `D=/sys/bus/pci/devices/${NVME_ADDRESS}`,

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { bootGuest, type GuestOptions } from '../src/boot-guest.ts';
 import type { KernelVersion } from '../src/kernel-build.ts';
 import type { IommuKind } from '../src/qemu-arguments.ts';
+import { bundle } from './bundle.ts';
 import { kernel } from './kernels.ts';
 
 /** Suites of native-backend that run on a real kernel; see the README beside them. */
@@ -20,8 +21,7 @@ function kernelArguments(driver: Driver, version: KernelVersion): string[] {
 const passed: unknown = expect.stringMatching(/^[a-z-]+: [1-9]\d* passed, 0 failed$/);
 
 /**
- * One boot, and one test a suite. They share the boot because starting Node and loading the packages takes a guest
- * longer than most suites.
+ * One boot, and one test a suite. They share the boot because starting Node takes a guest longer than most suites.
  *
  * @param suites - what it is called as a test, to the word of the command line (`behaviour`, `differential=1000`).
  */
@@ -53,7 +53,8 @@ async function run(
     iommu: IOMMU[driver],
     root: 'host',
     kernelArguments: kernelArguments(driver, version),
-    command: `"${process.execPath}" "${RUN}" ${driver} ${version} ${suites.join(' ')} >log 2>&1`,
+    files: { 'run.mjs': await bundle(RUN) },
+    command: `"${process.execPath}" run.mjs ${driver} ${version} ${suites.join(' ')} >log 2>&1`,
     results: ['log'],
     timeoutSeconds: 580,
   });
