@@ -1,7 +1,8 @@
+import { dropExclusive } from './exclusive-entry.ts';
 import { unmapFolioPage, ownsPage } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
-import { MARKER_GUARD, PTE_KIND, PTE_MARKER, PTE_SWAP } from './pte.ts';
+import { MARKER_GUARD, PTE_EXCLUSIVE, PTE_KIND, PTE_MARKER, PTE_SWAP } from './pte.ts';
 
 /**
  * Remove every entry of a range and drop what the entries own (zap_page_range, unmap_vmas). Leaves that stick out of
@@ -49,7 +50,8 @@ function zapTable(mm: Mm, node: PmdNode, from: number, to: number, unmapping: bo
     if (!unmapping && (entry & PTE_KIND) === PTE_MARKER && pfn[slot] === MARKER_GUARD) continue;
     bits[slot] = 0;
     node.used--;
-    if (ownsPage(entry)) unmapFolioPage(mm.folios, pfn[slot]!);
+    if ((entry & PTE_KIND) === PTE_EXCLUSIVE) dropExclusive(mm.folios, pfn[slot]!);
+    else if (ownsPage(entry)) unmapFolioPage(mm.folios, pfn[slot]!);
     else if ((entry & PTE_KIND) === PTE_SWAP) mm.folios.swap.free(pfn[slot]!);
   }
 }

@@ -42,8 +42,12 @@ export interface KernelProfile {
     readonly dmaMap: boolean;
     /** Event of a CPU fault that ends device exclusivity: EXCLUSIVE in 6.12, CLEAR in 7.3. */
     readonly exclusiveRevokeEvent: 'EXCLUSIVE' | 'CLEAR';
-    /** What `make_device_exclusive` does with a PMD mapping: remap it by PTEs (7.3), or split the folio and fail (6.12). */
-    readonly exclusiveThp: 'remap' | 'split-busy';
+    /**
+     * How pages become device-exclusive. `page`: one by one, large folios too, and the entry keeps its map count (6.15,
+     * `make_device_exclusive`). `range`: `make_device_exclusive_range` refuses tail pages, takes a large folio whole by its
+     * head, and an entry keeps a reference and its permission but no map count (6.12).
+     */
+    readonly deviceExclusive: 'page' | 'range';
     /** Event with which the OOM reaper zaps a VMA: UNMAP in 6.12, CLEAR in 7.3. */
     readonly oomReapEvent: 'UNMAP' | 'CLEAR';
     /** A collapse demands one writable page in the range (6.12; 7.3 dropped it). */
@@ -94,7 +98,7 @@ const LINUX_7_3: KernelProfile = {
     twoPassNotifiers: true,
     dmaMap: true,
     exclusiveRevokeEvent: 'CLEAR',
-    exclusiveThp: 'remap',
+    deviceExclusive: 'page',
     oomReapEvent: 'CLEAR',
     collapseNeedsWritable: false,
     guardRegions: true,
@@ -140,7 +144,7 @@ const LINUX_6_12: KernelProfile = {
     twoPassNotifiers: false,
     dmaMap: false,
     exclusiveRevokeEvent: 'EXCLUSIVE',
-    exclusiveThp: 'split-busy',
+    deviceExclusive: 'range',
     oomReapEvent: 'UNMAP',
     collapseNeedsWritable: true,
     guardRegions: false,

@@ -603,6 +603,8 @@ int main(void)
 				end_scenario();
 			fputs(line, stdout);
 			fflush(stdout);
+			/* When the kernel dies, the last one of these names the scenario. */
+			fputs(line, stderr);
 			running = privates = coherents = 0;
 		} else if (sscanf(line, "device %d %15s", &device, type) == 2 && device < DEVICES) {
 			device_node[device] = strcmp(type, "coherent") ? privates++ : 2 + coherents++;
