@@ -70,7 +70,7 @@ export * from './pte.ts';
 export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault } from './range-fault.ts';
 export { hmmRangeFaultUnlockedTimeout } from './range-fault-unlocked.ts';
-export { type CachedAt, reclaimFolio, shrinkAnon } from './reclaim.ts';
+export { type CachedAt, type ReclaimOptions, reclaimFolio, shrinkAnon } from './reclaim.ts';
 export type { RmapPlace } from './rmap.ts';
 export type { Swap } from './swap.ts';
 export * from './tracepoints.ts';

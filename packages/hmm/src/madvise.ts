@@ -1,10 +1,10 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { madviseWalkVmas } from './madvise-walk.ts';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { isUserRange, mergeVmas } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
-import { splitHugePmdEdges } from './split-pmd.ts';
+import { cutVma, splitHugePmdEdges } from './split-pmd.ts';
 import { zapRange } from './zap.ts';
 
 const ZAP: SchedPoint = schedPoint('madvise: zap');
@@ -44,27 +44,22 @@ export function* madviseHugepage(mm: Mm, startPage: number, pages: number, on: b
   const endPage = startPage + pages;
   yield* mm.mmapLock.downWrite();
   try {
-    yield* splitHugePmdEdgesIfCut(mm, startPage, endPage);
-    splitVma(mm, startPage);
-    splitVma(mm, endPage);
     let mapped = 0;
-    for (const vma of mm.vmas.overlapping(startPage, endPage)) {
-      vma.hugepage = on;
-      vma.noHugepage = !on;
-      mapped += vma.pages;
+    for (const vma of mm.vmas.overlapping(startPage, endPage).slice()) {
+      const from = Math.max(vma.startPage, startPage);
+      const to = Math.min(vma.endPage, endPage);
+      mapped += to - from;
+      // What is so already is not even cut.
+      if (vma.hugepage === on && vma.noHugepage === !on) continue;
+      yield* cutVma(mm, from);
+      yield* cutVma(mm, to);
+      const changed = mm.vmas.lookup(from)!;
+      changed.hugepage = on;
+      changed.noHugepage = !on;
     }
     mergeVmas(mm, startPage, endPage);
     return mapped < pages ? -ENOMEM : 0;
   } finally {
     mm.mmapLock.upWrite();
   }
-}
-
-/** A leaf is split only where a VMA is really cut. */
-function* splitHugePmdEdgesIfCut(mm: Mm, startPage: number, endPage: number): Task<void> {
-  const cuts = (page: number): boolean => {
-    const vma = mm.vmas.lookup(page);
-    return vma !== null && vma.startPage !== page;
-  };
-  yield* splitHugePmdEdges(mm, cuts(startPage) ? startPage : 0, cuts(endPage) ? endPage : 0);
 }

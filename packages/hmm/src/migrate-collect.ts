@@ -129,7 +129,8 @@ class Collector {
       this.skip(page, stop);
       return 'done';
     }
-    if (kind === PTE_ZERO) return this.#compound(page, stop) ? this.#hole(page, stop) : 'split-leaf';
+    // The huge zero page is a hole; before device THP its leaf is split into zero pages.
+    if (kind === PTE_ZERO) return this.#thp ? this.#hole(page, stop) : 'split-leaf';
     const { folios } = mm;
     const head = folios.head(node.hugePfn);
     this.splitHead = head;

@@ -1,6 +1,6 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { exclusiveIsUnmapped } from './exclusive-entry.ts';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { isUserRange, mergeVmas } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
@@ -15,7 +15,7 @@ import {
   PTE_PROTNONE,
   PTE_WRITE,
 } from './pte.ts';
-import { splitHugePmdEdges } from './split-pmd.ts';
+import { cutVma } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
 const PROTECT: SchedPoint = schedPoint('mprotect: change_protection');
@@ -65,9 +65,8 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
 
 function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot: Protection): Task<void> {
   if (vma.read === prot.read && vma.write === prot.write) return;
-  yield* splitHugePmdEdges(mm, startPage, endPage);
-  splitVma(mm, startPage);
-  splitVma(mm, endPage);
+  yield* cutVma(mm, startPage);
+  yield* cutVma(mm, endPage);
   const changed = mm.vmas.lookup(startPage)!;
   changed.read = prot.read;
   changed.write = prot.write;

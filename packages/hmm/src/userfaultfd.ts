@@ -1,7 +1,7 @@
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, type Errno, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPage } from './map-entry.ts';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { isUserRange, mergeVmas } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import {
   MARKER_POISON,
@@ -13,6 +13,7 @@ import {
   PTE_WRITE,
 } from './pte.ts';
 import { VM_FAULT_RETRY, VM_FAULT_SIGBUS } from './vm-fault.ts';
+import { cutVma } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
 /**
@@ -42,8 +43,8 @@ export class Userfaultfd {
     const vmas = this.mm.vmas.overlapping(startPage, endPage);
     const fit = vmas.length > 0 && vmas.every((vma) => vma.anonymous);
     if (fit) {
-      splitVma(this.mm, startPage);
-      splitVma(this.mm, endPage);
+      yield* cutVma(this.mm, startPage);
+      yield* cutVma(this.mm, endPage);
       for (const vma of this.mm.vmas.overlapping(startPage, endPage)) vma.uffd = on ? this : null;
       mergeVmas(this.mm, startPage, endPage);
     }

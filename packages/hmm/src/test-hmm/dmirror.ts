@@ -1,4 +1,4 @@
-import { EBUSY, EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
+import { EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
 import type { FolioTable } from '../folio-table.ts';
 import type { Mm } from '../mm.ts';
 import {
