@@ -98,11 +98,6 @@ export class FolioTable extends FolioArrays {
   reclaimCursor = 0;
   /** Pages lost to memory errors. */
   retiredPages = 0;
-  /**
-   * How often 6.12 would have computed a page from a device-exclusive entry of a large folio that is being unmapped, which it
-   * does not survive.
-   */
-  strayPages = 0;
   /** @internal */
   readonly allocSite: FaultSite;
 

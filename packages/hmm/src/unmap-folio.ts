@@ -88,7 +88,8 @@ function visitAt(
  * @param splitPmd - turn PMD leaves into page tables on the way (TTU_SPLIT_HUGE_PMD).
  */
 export function tryToMigrate(folios: FolioTable, head: Pfn, splitPmd: boolean): Task<void> {
-  const stray = exclusiveIsUnmapped(folios);
+  // 6.12 does not count device-exclusive entries as mappings: an eviction of such a page never ends there.
+  const unmapped = exclusiveIsUnmapped(folios);
   return walkMappings(
     folios,
     head,
@@ -96,11 +97,7 @@ export function tryToMigrate(folios: FolioTable, head: Pfn, splitPmd: boolean): 
     (_mm, node, slot) => {
       if (!mayShare(folios, head, node.bits[slot]!)) return;
       if ((node.bits[slot]! & PTE_KIND) === PTE_EXCLUSIVE) {
-        // 6.12 takes the entry for that of a page that is present and computes a page from its bits.
-        if (stray) {
-          folios.strayPages++;
-          return;
-        }
+        if (unmapped) return;
         // What was exclusive to a device comes back read-only, as only device-private entries carry the permission.
         node.bits[slot]! &= ~PTE_WRITE;
       }

@@ -99,7 +99,6 @@ class Run {
     if (step.device === null) {
       const what = step.what as Parameters<typeof processStep>[2];
       const result = yield* this.#guarded(step, processStep(world, process, what));
-      this.#lookForCrash(step);
       return { index, ...yielded(result), pages: -1, faults: -1 };
     }
     const what = step.what as Parameters<typeof deviceStep>[3];
@@ -131,9 +130,6 @@ class Run {
   }
 
   #lookForCrash(step: Step): void {
-    if (this.#world.folios.strayPages > 0) {
-      this.unsafe ??= `line ${step.line}: a large folio with device-exclusive entries is unmapped`;
-    }
     for (const mirror of this.#world.mirrors()) {
       const why =
         mirror.dummyFaults > 0
