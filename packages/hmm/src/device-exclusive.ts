@@ -2,6 +2,7 @@ import {
   EBUSY,
   EFAULT,
   EINTR,
+  ENOMEM,
   EOPNOTSUPP,
   type Pfn,
   type SchedPoint,
@@ -16,6 +17,7 @@ import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import { PTE_EXCLUSIVE, PTE_KIND, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { DEVICE_EXCLUSIVE } from './tracepoints.ts';
+import { VM_FAULT_OOM } from './vm-fault.ts';
 
 const LOCK: SchedPoint = schedPoint('make_device_exclusive: folio lock');
 const WRITABLE_MASK = PTE_KIND | PTE_WRITE | PTE_PROTNONE;
@@ -32,7 +34,7 @@ const WRITABLE = PTE_PRESENT | PTE_WRITE;
  * @param mm - the address space.
  * @param page - virtual page.
  * @param owner - passed in the notification, so that the driver can tell its own.
- * @returns the page, whose folio is locked and referenced for the caller; -EFAULT where the process may not write;
+ * @returns the page, whose folio is locked and referenced for the caller; -EFAULT where the process may not write; -ENOMEM without memory for the fault;
  * -EOPNOTSUPP for memory that is not anonymous, or hugetlb; -EINTR (fault site `hmm.fatal_signal`); in 6.12 -EBUSY for
  * a part of a large folio, whose mapping is split all the same, or a busy folio lock.
  */
@@ -65,7 +67,8 @@ function* faultWritable(mm: Mm, page: number): Task<Pfn> {
     const vma = mm.vmas.lookup(page);
     if (vma === null || !vma.read || !vma.write || vma.io) return -EFAULT;
     if ((mm.entryBits(page) & WRITABLE_MASK) !== WRITABLE) {
-      if ((yield* handleMmFault(mm, vma, page, true)) !== 0) return -EFAULT;
+      const code = yield* handleMmFault(mm, vma, page, true);
+      if (code !== 0) return code === VM_FAULT_OOM ? -ENOMEM : -EFAULT;
     } else if (mm.isPmdMapped(page) && !vma.hugetlb) {
       yield* splitHugePmd(mm, page);
     } else {
