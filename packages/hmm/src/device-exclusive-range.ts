@@ -24,7 +24,7 @@ const LOCK: SchedPoint = schedPoint('make_device_exclusive_range: folio lock');
  * @param pages - where the pages go, -1 for those that were refused; its length is how many are wanted.
  * @param owner - passed in the notification.
  * @returns how many pages could be faulted in, of which those in `pages` that are not -1 are exclusive, and their folios
- * locked and referenced for the caller; when not even the first could, -EFAULT or -EINTR (fault site `hmm.fatal_signal`).
+ * locked and referenced for the caller; when not even the first could, -EFAULT, -ENOMEM or -EINTR (fault site `hmm.fatal_signal`).
  */
 export function* makeDeviceExclusiveRange(
   mm: Mm,

@@ -20,6 +20,8 @@ import type { Vma } from './vma.ts';
 export const FAULT_SLOW = -1;
 
 const WRITABLE = PTE_PRESENT | PTE_WRITE;
+/** fault_around_bytes, 64 KiB. */
+const FAULT_AROUND_PAGES = 16;
 const WRITE_MASK = PTE_KIND | PTE_WRITE | PTE_PROTNONE;
 const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
 
@@ -194,6 +196,10 @@ function hugetlbFault(mm: Mm, vma: Vma, index: number): number {
 function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolean): number {
   const folios = mm.folios;
   const space = vma.mapping!;
+  if (!write && !vma.mixedmap) {
+    faultAround(mm, vma, node, slot);
+    if (node.bits[slot] !== 0) return 0;
+  }
   const cached = folios.pageCache.fault(space, vma.offsetOf(node.startPage + slot));
   if (cached < 0) return VM_FAULT_OOM;
   if (write && !vma.shared) {
@@ -202,9 +208,26 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
     folios.writeTag(pfn, folios.readTag(cached));
     return 0;
   }
-  const writable = vma.shared && vma.write && (write || space.shmem);
-  mapPage(mm, node, slot, cached, writable ? PTE_PRESENT | PTE_WRITE | PTE_DIRTY : PTE_PRESENT);
+  mapPage(mm, node, slot, cached, mappedBits(vma, write));
   return 0;
+}
+
+function mappedBits(vma: Vma, write: boolean): number {
+  const writable = vma.shared && vma.write && (write || vma.mapping!.shmem);
+  return writable ? PTE_PRESENT | PTE_WRITE | PTE_DIRTY : PTE_PRESENT;
+}
+
+/** do_fault_around: a read fault maps whatever the page cache has of the aligned 64 KiB around it. */
+function faultAround(mm: Mm, vma: Vma, node: PmdNode, slot: number): void {
+  const { pages } = vma.mapping!;
+  const from = Math.max(slot - (slot % FAULT_AROUND_PAGES), vma.startPage - node.startPage);
+  const to = Math.min(from + FAULT_AROUND_PAGES, 512, vma.endPage - node.startPage);
+  for (let at = from; at < to; at++) {
+    if (node.bits[at] !== 0) continue;
+    const cached = pages.get(vma.offsetOf(node.startPage + at));
+    if (cached === undefined || mm.folios.isLocked(mm.folios.head(cached))) continue;
+    mapPage(mm, node, at, cached, mappedBits(vma, false));
+  }
 }
 
 /** do_wp_page where nothing has to be copied. */

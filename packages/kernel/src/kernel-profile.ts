@@ -54,6 +54,8 @@ export interface KernelProfile {
     readonly collapseNeedsWritable: boolean;
     /** MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13). */
     readonly guardRegions: boolean;
+    /** MADV_DONTNEED of a whole 2 MiB frees its empty page table (6.14, 6375e95f381e). */
+    readonly dontneedFreesTables: boolean;
     /** An mremap that only moves takes several VMAs (6.17). */
     readonly mremapMovesVmas: boolean;
     /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
@@ -102,6 +104,7 @@ const LINUX_7_3: KernelProfile = {
     oomReapEvent: 'CLEAR',
     collapseNeedsWritable: false,
     guardRegions: true,
+    dontneedFreesTables: true,
     mremapMovesVmas: true,
     faultErrno: 'from-fault',
   },
@@ -148,6 +151,7 @@ const LINUX_6_12: KernelProfile = {
     oomReapEvent: 'UNMAP',
     collapseNeedsWritable: true,
     guardRegions: false,
+    dontneedFreesTables: false,
     mremapMovesVmas: false,
     faultErrno: 'efault',
   },
