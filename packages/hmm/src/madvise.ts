@@ -1,6 +1,6 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { madviseWalkVmas } from './madvise-walk.ts';
-import { isUserRange, mergeVmas } from './mmap.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
@@ -62,8 +62,8 @@ export function* madviseHugepage(mm: Mm, startPage: number, pages: number, on: b
       const changed = mm.vmas.lookup(from)!;
       changed.hugepage = on;
       changed.noHugepage = !on;
+      mergeVma(mm, changed);
     }
-    mergeVmas(mm, startPage, endPage);
     return mapped < pages ? -ENOMEM : 0;
   } finally {
     mm.mmapLock.upWrite();

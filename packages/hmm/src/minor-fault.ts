@@ -1,4 +1,5 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
+import { prepareAnonVma } from './anon-vma.ts';
 import { CPU_FAULT_THP } from './counters.ts';
 import { FOLIO_ANON, FOLIO_HEAD, FOLIO_SWAPCACHE } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
@@ -116,7 +117,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
     node.used++;
   }
   gather.endAlloc();
-  if (fill) vma.anonVma = true;
+  if (fill) prepareAnonVma(mm, vma);
   return failed ? -1 - slot : slot;
 }
 
@@ -152,7 +153,7 @@ function mapNewAnon(mm: Mm, vma: Vma, node: PmdNode, slot: number, writable: boo
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
-  vma.anonVma = true;
+  prepareAnonVma(mm, vma);
   node.bits[slot] = writable ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE;
   node.pfn[slot] = pfn;
   node.used++;
@@ -166,7 +167,7 @@ function anonymousPmd(mm: Mm, vma: Vma, index: number, write: boolean): boolean 
     const huge = folios.zeroPages.huge();
     if (huge < 0) return false;
     // Unlike a small zero page, the huge one comes after vmf_anon_prepare.
-    vma.anonVma = true;
+    prepareAnonVma(mm, vma);
     mm.pageTable.makeHuge(index, PTE_ZERO, huge);
   } else if (!mapNewAnonPmd(mm, vma, index)) {
     return false;
@@ -181,7 +182,7 @@ export function mapNewAnonPmd(mm: Mm, vma: Vma, index: number): boolean {
   const head = folios.allocFolio(PMD_ORDER);
   if (head < 0) return false;
   folios.flags[head]! |= FOLIO_ANON;
-  vma.anonVma = true;
+  prepareAnonVma(mm, vma);
   mapPmd(mm, index, head, vma.write ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE);
   folios.put(head);
   return true;

@@ -1,6 +1,6 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
 import { exclusiveIsUnmapped } from './exclusive-entry.ts';
-import { isUserRange, mergeVmas } from './mmap.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
@@ -49,14 +49,10 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
       if (vma === null) break;
       const stop = Math.min(vma.endPage, endPage);
       // hugetlb_vm_op_split: a VMA of huge pages is cut between them only.
-      if (vma.hugetlb && ((page | stop) & 511) !== 0) {
-        mergeVmas(mm, startPage, endPage);
-        return -EINVAL;
-      }
+      if (vma.hugetlb && ((page | stop) & 511) !== 0) return -EINVAL;
       yield* protectVma(mm, vma, page, stop, prot);
       page = stop;
     }
-    mergeVmas(mm, startPage, endPage);
     return page < endPage ? -ENOMEM : 0;
   } finally {
     mm.mmapLock.upWrite();
@@ -70,6 +66,7 @@ function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot:
   const changed = mm.vmas.lookup(startPage)!;
   changed.read = prot.read;
   changed.write = prot.write;
+  mergeVma(mm, changed);
   const endPmd = Math.ceil(endPage / 512);
   const first = mm.pageTable.next(Math.floor(startPage / 512), endPmd);
   if (first === null) return;

@@ -56,6 +56,8 @@ export interface KernelProfile {
     readonly guardRegions: boolean;
     /** MADV_DONTNEED of a whole 2 MiB frees its empty page table (6.14, 6375e95f381e). */
     readonly dontneedFreesTables: boolean;
+    /** A mapping without anonymous pages takes a changed neighbour in that has some (6.16). */
+    readonly mergeIntoEmptyVma: boolean;
     /** An mremap that only moves takes several VMAs (6.17). */
     readonly mremapMovesVmas: boolean;
     /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
@@ -105,6 +107,7 @@ const LINUX_7_3: KernelProfile = {
     collapseNeedsWritable: false,
     guardRegions: true,
     dontneedFreesTables: true,
+    mergeIntoEmptyVma: true,
     mremapMovesVmas: true,
     faultErrno: 'from-fault',
   },
@@ -152,6 +155,7 @@ const LINUX_6_12: KernelProfile = {
     collapseNeedsWritable: true,
     guardRegions: false,
     dontneedFreesTables: false,
+    mergeIntoEmptyVma: false,
     mremapMovesVmas: false,
     faultErrno: 'efault',
   },
