@@ -10,6 +10,7 @@ export {
   zoneDevicePageInit,
 } from './dev-pagemap.ts';
 export type { EntryCounts } from './entry-counts.ts';
+export { makeDeviceExclusiveRange } from './device-exclusive-range.ts';
 export { makeDeviceExclusive } from './device-exclusive.ts';
 export { splitFolio } from './folio-split.ts';
 export * from './folio-flags.ts';

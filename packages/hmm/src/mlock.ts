@@ -1,6 +1,6 @@
 import { EINVAL, ENOMEM, type Errno, type Task } from '@gpusvm/kernel';
 import { handleMmFault } from './cpu-fault.ts';
-import { isUserRange, mergeVmas } from './mmap.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { cutVma } from './split-pmd.ts';
 
@@ -23,9 +23,10 @@ export function* mlock(mm: Mm, startPage: number, pages: number, on: boolean): T
     if (vma.locked === on) continue;
     yield* cutVma(mm, from);
     yield* cutVma(mm, to);
-    mm.vmas.lookup(from)!.locked = on;
+    const changed = mm.vmas.lookup(from)!;
+    changed.locked = on;
+    mergeVma(mm, changed);
   }
-  mergeVmas(mm, startPage, endPage);
   mm.mmapLock.upWrite();
   if (mapped < pages) return -ENOMEM;
   return on ? yield* populate(mm, startPage, endPage) : 0;

@@ -154,5 +154,8 @@ function* moveVma(
   }
   // dontunmap_complete: the old VMA stays as it is, but none of it is locked in memory any more.
   vma.locked = false;
-  if (oldPage === vma.startPage && oldPage + pages === vma.endPage) vma.anonVma = false;
+  if (oldPage === vma.startPage && oldPage + pages === vma.endPage) {
+    vma.anonVma = null;
+    vma.forkChild = false;
+  }
 }

@@ -41,7 +41,7 @@ export function* unmapLocked(mm: Mm, startPage: number, pages: number): Task<Err
   const range = mmuNotifierRange('UNMAP', startPage, endPage);
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   if (preemptive) yield ZAP;
-  zapRange(mm, startPage, endPage, true);
+  zapRange(mm, startPage, endPage, 'unmap');
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
   for (const vma of gone) if (vma.mapping !== null) mm.folios.pageCache.close(vma.mapping);
   return 0;

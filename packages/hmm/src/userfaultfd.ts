@@ -1,7 +1,8 @@
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, type Errno, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPage } from './map-entry.ts';
-import { isUserRange, mergeVmas } from './mmap.ts';
+import { prepareAnonVma } from './anon-vma.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import {
   MARKER_POISON,
@@ -45,8 +46,12 @@ export class Userfaultfd {
     if (fit) {
       yield* cutVma(this.mm, startPage);
       yield* cutVma(this.mm, endPage);
-      for (const vma of this.mm.vmas.overlapping(startPage, endPage)) vma.uffd = on ? this : null;
-      mergeVmas(this.mm, startPage, endPage);
+      for (const vma of this.mm.vmas.overlapping(startPage, endPage)) {
+        // Merged with the one before it, as it was watched already.
+        if (this.mm.vmas.lookup(vma.startPage) !== vma) continue;
+        vma.uffd = on ? this : null;
+        mergeVma(this.mm, vma);
+      }
     }
     this.mm.mmapLock.upWrite();
     for (const page of this.#faulters.keys()) this.#wake(page);
@@ -82,7 +87,7 @@ export class Userfaultfd {
       const bits = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (vma.write ? PTE_WRITE : 0);
       mapPage(this.mm, this.mm.pageTable.makeTable(Math.floor(page / 512)), page & 511, pfn, bits);
       folios.put(pfn);
-      vma.anonVma = true;
+      prepareAnonVma(this.mm, vma);
       return 0;
     });
   }
@@ -90,7 +95,7 @@ export class Userfaultfd {
   /** Make accesses of an empty page fail with SIGBUS (UFFDIO_POISON). Errors as {@link copy}. */
   poison(page: number): Task<Errno> {
     return this.#fill(page, (vma) => {
-      vma.anonVma = true;
+      prepareAnonVma(this.mm, vma);
       return this.#mark(page, MARKER_POISON);
     });
   }

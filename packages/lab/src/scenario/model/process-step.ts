@@ -75,7 +75,7 @@ function* rangeStep(
       result = yield* each(pages, (i) => retried(() => mm.cpuRead(page + i)));
       break;
     case 'peek':
-      result = yield* each(pages, (i) => reached(accessRemoteVm(mm, page + i)));
+      result = yield* each(pages, (i) => reached(accessRemoteVm(mm, page + i, null, 'pin')));
       break;
     case 'write': {
       const tags = expandValues(what.values, pages) as number[];
@@ -85,7 +85,7 @@ function* rangeStep(
     }
     case 'poke': {
       const tags = expandValues(what.values, pages) as number[];
-      const done = yield* each(pages, (i) => reached(accessRemoteVm(mm, page + i, tags[i] ?? null)));
+      const done = yield* each(pages, (i) => reached(accessRemoteVm(mm, page + i, tags[i] ?? null, 'pin')));
       result = typeof done === 'number' ? done : 0;
       break;
     }
