@@ -14,7 +14,7 @@ import { FOLIO_ANON } from './folio-flags.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import { PTE_EXCLUSIVE, PTE_KIND, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
+import { PTE_EXCLUSIVE, PTE_KIND, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_ZERO } from './pte.ts';
 import { splitHugePmd } from './split-pmd.ts';
 import { DEVICE_EXCLUSIVE } from './tracepoints.ts';
 import { VM_FAULT_OOM } from './vm-fault.ts';
@@ -61,16 +61,18 @@ export function* makeDeviceExclusive(mm: Mm, page: number, owner: object): Task<
   }
 }
 
-/** get_user_pages_remote with FOLL_WRITE | FOLL_SPLIT_PMD. */
+/** get_user_pages_remote with FOLL_WRITE | FOLL_SPLIT_PMD: a leaf is split before anybody looks whether it is writable. */
 function* faultWritable(mm: Mm, page: number): Task<Pfn> {
   for (;;) {
     const vma = mm.vmas.lookup(page);
     if (vma === null || !vma.read || !vma.write || vma.io) return -EFAULT;
-    if ((mm.entryBits(page) & WRITABLE_MASK) !== WRITABLE) {
+    const bits = mm.entryBits(page);
+    const kind = bits & PTE_KIND;
+    if ((kind === PTE_PRESENT || kind === PTE_ZERO) && mm.isPmdMapped(page) && !vma.hugetlb) {
+      yield* splitHugePmd(mm, page);
+    } else if ((bits & WRITABLE_MASK) !== WRITABLE) {
       const code = yield* handleMmFault(mm, vma, page, true);
       if (code !== 0) return code === VM_FAULT_OOM ? -ENOMEM : -EFAULT;
-    } else if (mm.isPmdMapped(page) && !vma.hugetlb) {
-      yield* splitHugePmd(mm, page);
     } else {
       return mm.pfnAt(page);
     }
