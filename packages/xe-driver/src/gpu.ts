@@ -124,9 +124,12 @@ export class XeGpu {
     for (let n = 0; n < GPU_REFAULT_LIMIT; n++) {
       const flags = this.#translate(vm, page);
       if ((flags & ATOMIC.need) === ATOMIC.need) {
-        const old = this.#read(vm, page, flags);
+        const told = this.#told.enabled;
+        const old = told ? this.#toldRead(vm, page, flags) : this.#readFrame(flags);
         if (old < 0) return old;
-        const stored = this.#write(vm, page, flags, old + addend);
+        const stored = told
+          ? this.#toldWrite(vm, page, flags, old + addend)
+          : this.#writeFrame(flags, old + addend);
         return stored === 0 ? old : stored;
       }
       const err = yield* this.#fault(vm, page, ATOMIC);
@@ -177,21 +180,24 @@ export class XeGpu {
 
   #load(vm: XeVm, page: number): number {
     const flags = this.#translate(vm, page);
-    return flags === 0 ? NO_TAG : this.#read(vm, page, flags);
+    if (flags === 0) return NO_TAG;
+    return this.#told.enabled === true ? this.#toldRead(vm, page, flags) : this.#readFrame(flags);
   }
 
   #store(vm: XeVm, page: number, tag: number, kind: AccessKind): number {
     const flags = this.#translate(vm, page);
-    return (flags & kind.need) === kind.need ? this.#write(vm, page, flags, tag) : NO_TAG;
+    if ((flags & kind.need) !== kind.need) return NO_TAG;
+    return this.#told.enabled === true
+      ? this.#toldWrite(vm, page, flags, tag)
+      : this.#writeFrame(flags, tag);
   }
 
-  #read(vm: XeVm, page: number, flags: number): number {
-    if (!this.#told.enabled) return this.#readFrame(flags);
+  /** Somebody listens to what the device does. Apart, so that the path without stays short. */
+  #toldRead(vm: XeVm, page: number, flags: number): number {
     return toldAccess(vm, page, this.#pfn(flags), false, () => this.#readFrame(flags));
   }
 
-  #write(vm: XeVm, page: number, flags: number, tag: number): Errno {
-    if (!this.#told.enabled) return this.#writeFrame(flags, tag);
+  #toldWrite(vm: XeVm, page: number, flags: number, tag: number): Errno {
     return toldAccess(vm, page, this.#pfn(flags), true, () => this.#writeFrame(flags, tag));
   }
 
