@@ -17,6 +17,7 @@ export * from './folio-flags.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
 export {
+  type DmaEntryListener,
   HmmDmaMap,
   type HmmDmaMode,
   type HmmP2p,

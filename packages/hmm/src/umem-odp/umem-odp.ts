@@ -1,11 +1,16 @@
-import type { DmaDevice } from '@gpusvm/dma-iova';
-import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Task } from '@gpusvm/kernel';
+import { DMA_ATTR_MMIO, type DmaDevice } from '@gpusvm/dma-iova';
+import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Pfn, type Task } from '@gpusvm/kernel';
 import { DMA_PFN_TRACE } from '../device-tracepoints.ts';
 import { FOLIO_DIRTY } from '../folio-flags.ts';
-import { HmmDmaMap, hmmDmaMapAlloc, hmmDmaMapFree, hmmDmaMapPfn, hmmDmaUnmapPfn } from '../hmm-dma-map.ts';
 import {
-  HMM_PFN_P2PDMA,
-  HMM_PFN_P2PDMA_BUS,
+  HmmDmaMap,
+  hmmDmaMapAlloc,
+  type HmmP2p,
+  hmmDmaMapFree,
+  hmmDmaMapPfn,
+  hmmDmaUnmapPfn,
+} from '../hmm-dma-map.ts';
+import {
   HMM_PFN_REQ_FAULT,
   HMM_PFN_REQ_WRITE,
   HMM_PFN_STICKY,
@@ -44,6 +49,8 @@ export interface UmemOdpOptions {
   /** log2 of the bytes of an entry; default 12. Larger entries are for hugetlb. */
   readonly pageShift?: number;
   readonly unmap?: UmemUnmap;
+  /** Whose memory a page is, if it is another device's. */
+  readonly peerOf?: (pfn: Pfn) => HmmP2p | null;
 }
 
 /**
@@ -66,6 +73,7 @@ export class UmemOdp {
   constructor(o: UmemOdpOptions) {
     this.#o = o;
     this.#shift = o.pageShift ?? 12;
+    this.map.told = (phase, index, flags, iommu, attrs) => this.#tell(phase, index, flags, iommu, attrs);
     this.mutex = new Mutex(o.mm.machine, `umem_mutex of ${o.dev?.name ?? 'a virtual device'}`);
   }
 
@@ -211,7 +219,6 @@ export class UmemOdp {
       const addr = this.#mapEntry(index);
       if (addr < 0) break;
       for (let k = 0; k < step; k++) this.table.set(page + k, addr + k * PAGE_SIZE);
-      this.#tell('map', index, flags[index]!);
       mapped++;
     }
     return mapped;
@@ -220,7 +227,13 @@ export class UmemOdp {
   /** DMA address of an entry; a virtual device takes the physical one. */
   #mapEntry(index: number): number {
     const { dev } = this.#o;
-    return dev === null ? this.map.pfns.pfn[index]! * PAGE_SIZE : hmmDmaMapPfn(dev, this.map, index);
+    return dev === null
+      ? this.map.pfns.pfn[index]! * PAGE_SIZE
+      : hmmDmaMapPfn(dev, this.map, index, this.#peerOf(index));
+  }
+
+  #peerOf(index: number): HmmP2p | null {
+    return this.#o.peerOf?.(this.map.pfns.pfn[index]!) ?? null;
   }
 
   *#invalidate(sub: MmuIntervalNotifier, range: MmuNotifierRange, seq: number): Task<boolean> {
@@ -244,7 +257,9 @@ export class UmemOdp {
     const to = Math.ceil((toPage - this.#o.startPage) / step);
     const { dev, mm, unmap } = this.#o;
     if (dev !== null && unmap === 'single-shot' && this.map.mode === 'iova') {
-      unlinkRuns(mm.folios, dev, this.map, from, to, (index, flags) => this.#tell('unmap', index, flags));
+      unlinkRuns(mm.folios, dev, this.map, from, to, (index, flags) =>
+        this.#tell('unmap', index, flags, true, this.map.attributes(dev, 0)),
+      );
     }
     for (let index = from; index < to; index++) this.#unmapEntry(index);
   }
@@ -255,20 +270,18 @@ export class UmemOdp {
     const { dev } = this.#o;
     const before = flags[index]!;
     const mapped = dev === null ? before !== 0 : hmmDmaUnmapPfn(dev, this.map, index);
-    if (mapped) this.#tell('unmap', index, before);
     const { folios } = this.#o.mm;
     if (mapped && write) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
     flags[index] = 0;
   }
 
   /** Tell who checks what became of an entry. */
-  #tell(phase: 'map' | 'unmap', index: number, flags: number): void {
+  #tell(phase: 'map' | 'unmap', index: number, flags: number, iommu: boolean, attrs: number): void {
     const { dev, mm, startPage } = this.#o;
     const point = mm.machine.trace.point(DMA_PFN_TRACE);
     if (dev === null || !point.enabled) return;
     const page = startPage + index * 2 ** (this.#shift - 12);
-    const iommu = this.map.mode !== 'stateless' && (flags & HMM_PFN_P2PDMA_BUS) === 0;
-    const mmio = (flags & HMM_PFN_P2PDMA) !== 0;
+    const mmio = (attrs & DMA_ATTR_MMIO) !== 0;
     const pfn = this.map.pfns.pfn[index]!;
     point.emit({ phase, device: dev.name, sub: this.sub, page, pfn, flags, iommu, mmio });
   }

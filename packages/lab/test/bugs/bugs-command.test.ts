@@ -71,3 +71,16 @@ it('explores a bug of mm and prints the shortest schedule', () => {
   };
   expect([bug.finds, asExpected]).toEqual(['S7', true]);
 });
+
+it('replays a bug of the whole driver stack in every mode', () => {
+  expect(run()).toMatch(/^QJ +- +- +- +S13 +a page that comes back/m);
+  const out = run('qj');
+  expect(out).toMatch(/^swiotlb  patched  S13 .*seed \d+/m);
+  expect(out).toMatch(/^strict   patched  silent$/m);
+  expect(out).not.toContain('NOT AS EXPECTED');
+  const { bug, asExpected } = JSON.parse(run('QJ', '--json')) as {
+    bug: { kernel: string };
+    asExpected: boolean;
+  };
+  expect([bug.kernel, asExpected]).toEqual(['linux-7.2', true]);
+});

@@ -29,6 +29,8 @@ export interface MmRegion {
   /** log2 of the bytes of an entry; default 12. */
   readonly pageShift?: number;
   readonly unmap?: UmemUnmap;
+  /** Its pages stand for memory of a device with this switch above it; the RDMA device's own is `switch 0`. */
+  readonly peerSwitch?: string;
 }
 
 /**

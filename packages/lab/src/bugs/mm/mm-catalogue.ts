@@ -16,6 +16,7 @@ import { HMM_F3 } from './hmm-f3.ts';
 import { HMM_F4 } from './hmm-f4.ts';
 import { HMM_F5 } from './hmm-f5.ts';
 import type { MmBug } from './mm-bug.ts';
+import { ODP_S21 } from './odp-s21.ts';
 import { ODP1 } from './odp1.ts';
 import { ODP2 } from './odp2.ts';
 
@@ -40,4 +41,5 @@ export const MM_BUGS: readonly MmBug[] = [
   H3,
   ODP1,
   ODP2,
+  ODP_S21,
 ];

@@ -69,10 +69,15 @@ function makeWorld(bug: MmBug, machine: Machine): MmWorld {
   const dev = new MirrorDevice(mm, { name: 'device', pages: bug.devicePages ?? 4 });
   const world = { machine, folios, mm, dev, odp: null, rdma: null, results: new Map<string, number>() };
   if (bug.rdma === undefined) return world;
-  const { virtual, ...region } = bug.rdma;
-  const rdma = virtual ? null : new DmaDevice(machine, memory, { name: 'rdma', iommu: 'strict' });
+  const { virtual, peerSwitch, ...region } = bug.rdma;
+  const client = { upstreamBridge: 'switch 0', hostBridgeAllowed: true };
+  const rdma = virtual
+    ? null
+    : new DmaDevice(machine, memory, { name: 'rdma', iommu: 'strict', p2p: client });
   if (rdma !== null) attachSanitizer(machine, { mode: 'stop', devices: [rdma] });
-  const odp = new UmemOdp({ mm, dev: rdma, startPage: FIRST, pages: bug.pages ?? 1, ...region });
+  const provider = { name: 'peer', upstreamBridge: peerSwitch ?? '', busOffsetBytes: 0 };
+  const peers = peerSwitch === undefined ? {} : { peerOf: () => ({ provider, client }) };
+  const odp = new UmemOdp({ mm, dev: rdma, startPage: FIRST, pages: bug.pages ?? 1, ...region, ...peers });
   return { ...world, odp, rdma };
 }
 
