@@ -21,7 +21,7 @@ export function madvisePageout(mm: Mm, startPage: number, pages: number): Task<E
     if (vma.locked || vma.hugetlb || vma.io) return -EINVAL;
     for (let page = from; page < to; ) {
       const head = yield* alone(mm, page, from, to);
-      if (head >= 0) yield* reclaimFolio(mm.folios, head, cachedAt(mm, vma, page, head));
+      if (head >= 0) yield* reclaimFolio(mm.folios, head, { at: cachedAt(mm, vma, page, head), async: true });
       page++;
     }
     return 0;

@@ -2,10 +2,11 @@ import {
   type Answer,
   type KernelName,
   parseAnswer,
+  printScenario,
   type Scenario,
   wireScenario,
 } from '@gpusvm/lab/scenario-language';
-import { bootGuest, type GuestResult } from '../boot-guest.ts';
+import { bootGuest, GuestError, type GuestOptions, type GuestResult } from '../boot-guest.ts';
 import type { BuiltKernel } from '../kernel-build.ts';
 import { buildInterpreter } from './build-interpreter.ts';
 
@@ -21,6 +22,18 @@ export interface ScenarioRunOptions {
 export interface ScenarioRuns {
   readonly answers: readonly (readonly Answer[])[];
   readonly guest: GuestResult;
+}
+
+/** The kernel died in a scenario. */
+export class ScenarioDeath extends Error {
+  override readonly name = 'ScenarioDeath';
+  /** Index of the scenario in the batch. */
+  readonly index: number;
+
+  constructor(scenario: Scenario, index: number, cause: GuestError) {
+    super(`the kernel died in this scenario:\n${printScenario(scenario)}\n${cause.message}`, { cause });
+    this.index = index;
+  }
 }
 
 /** Where the memory of the coherent devices is, out of the kernel's sight. */
@@ -41,12 +54,13 @@ cp hmm-scenario /tmp/hmm-scenario && chmod +x /tmp/hmm-scenario
 /**
  * Run scenarios on the kernel itself, on its test_hmm module, one after the other in one boot.
  *
- * @throws GuestError when the kernel died; Error when the interpreter failed or a scenario has no answers.
+ * @throws ScenarioDeath when the kernel died in a scenario, GuestError when it did so elsewhere; Error when the
+ * interpreter failed or a scenario has no answers.
  */
 export async function runScenarios(o: ScenarioRunOptions): Promise<ScenarioRuns> {
   const name = o.kernel.version as KernelName;
   const wires = o.scenarios.map((scenario, i) => `scenario ${i}\n${wireScenario(scenario, name)}`);
-  const guest = await bootGuest({
+  const guest = await bootFor(o.scenarios, {
     kernel: o.kernel,
     iommu: 'none',
     memoryMib: 3072,
@@ -66,6 +80,18 @@ export async function runScenarios(o: ScenarioRunOptions): Promise<ScenarioRuns>
     throw new Error(`${o.scenarios.length} scenarios gave ${answers.length} lists of answers`);
   }
   return { answers, guest };
+}
+
+/** Boot; when the guest dies, find out in which scenario it did. */
+async function bootFor(scenarios: readonly Scenario[], options: GuestOptions): Promise<GuestResult> {
+  try {
+    return await bootGuest(options);
+  } catch (error) {
+    const begun = error instanceof GuestError ? [...error.output.matchAll(/^scenario (\d+)$/gm)] : [];
+    const last = begun.at(-1);
+    if (last === undefined) throw error;
+    throw new ScenarioDeath(scenarios[Number(last[1])]!, Number(last[1]), error as GuestError);
+  }
 }
 
 /** Answers by scenario. */
