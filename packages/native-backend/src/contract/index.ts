@@ -4,4 +4,6 @@ export { faultContract, memlockContract } from './fault-contract.ts';
 export { mockContract } from './mock-contract.ts';
 export { nvmeMemoryContract } from './nvme-memory-contract.ts';
 export { type Difference, expectedLines, type Platform, type Row } from './row.ts';
+export { pciVirtualContract } from './pci-virtual-contract.ts';
 export { seamContract } from './seam-contract.ts';
+export { virtualContract } from './virtual-contract.ts';

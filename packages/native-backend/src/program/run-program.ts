@@ -4,6 +4,7 @@ import { invoke } from '../invoke.ts';
 import type { Sys } from '../sys.ts';
 import type { Call } from '../uapi/call.ts';
 import * as uapi from '../uapi/iommufd.ts';
+import { IOMMUFD_CALLS } from '../uapi/iommufd-calls.ts';
 import { decode, encode, type Input, sizeOf } from '../uapi/layout.ts';
 import { VFIO_CALLS } from '../uapi/vfio.ts';
 import { digest, fillPattern } from './pattern.ts';
@@ -15,7 +16,7 @@ const NOWHERE = 0x1000n;
 /** Pattern of the arena when a program starts. */
 const ARENA_SEED = 1;
 const ACCESS = { r: 4, w: 2, rw: 6, none: 0 } as const;
-const CALLS: readonly Call[] = [...uapi.IOMMUFD_CALLS, ...VFIO_CALLS];
+const CALLS: readonly Call[] = [...IOMMUFD_CALLS, ...VFIO_CALLS];
 
 /**
  * Run a program on a fresh iommufd and device.
