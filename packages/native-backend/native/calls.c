@@ -1,4 +1,5 @@
-/* ioctl, eventfd and poll. Every function returns a result that is not negative, or a negated errno. */
+/* ioctl, memfd, eventfd and poll. Every function returns a result that is not negative, or a negated errno. */
+#define _GNU_SOURCE /* memfd_create */
 #include "arguments.h"
 
 #include <errno.h>
@@ -7,6 +8,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /*
  * The kernel reads as many bytes as the size field says, which is the first u32 of every iommufd and VFIO
@@ -204,6 +207,24 @@ static napi_value call_eventfd(napi_env env, napi_callback_info info)
 	return gs_number(env, fd < 0 ? -errno : fd);
 }
 
+static napi_value call_memfd(napi_env env, napi_callback_info info)
+{
+	napi_value argv[1];
+	uint64_t length;
+	int fd, error;
+
+	if (!gs_arguments(env, info, 1, argv) || !gs_uint64(env, argv[0], &length))
+		return NULL;
+	fd = memfd_create("gpusvm", MFD_CLOEXEC);
+	if (fd < 0)
+		return gs_number(env, -errno);
+	if (ftruncate(fd, (off_t)length) == 0)
+		return gs_number(env, fd);
+	error = errno;
+	close(fd);
+	return gs_number(env, -error);
+}
+
 bool gs_define_calls(napi_env env, napi_value exports)
 {
 	const napi_property_descriptor properties[] = {
@@ -211,6 +232,7 @@ bool gs_define_calls(napi_env env, napi_value exports)
 		{ "ioctlAsync", 0, call_ioctl_async, 0, 0, 0, napi_enumerable, 0 },
 		{ "poll", 0, call_poll, 0, 0, 0, napi_enumerable, 0 },
 		{ "pollAsync", 0, call_poll_async, 0, 0, 0, napi_enumerable, 0 },
+		{ "memfd", 0, call_memfd, 0, 0, 0, napi_enumerable, 0 },
 		{ "eventfd", 0, call_eventfd, 0, 0, 0, napi_enumerable, 0 },
 	};
 

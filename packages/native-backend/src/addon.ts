@@ -8,6 +8,7 @@ export interface Addon {
   poll(fd: number, timeoutMs: number): number;
   pollAsync(fd: number, timeoutMs: number): Promise<number>;
   eventfd(): number;
+  memfd(lengthBytes: number): number;
   mmap(
     lengthBytes: number,
     prot: number,

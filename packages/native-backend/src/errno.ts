@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 
 /** Error numbers that only the system-call layer meets; the others are in `@gpusvm/kernel`. */
+export const ENXIO: 6 = 6;
 export const EBADF: 9 = 9;
 export const ENOTDIR: 20 = 20;
 export const ENOTTY: 25 = 25;

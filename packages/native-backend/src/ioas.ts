@@ -1,4 +1,5 @@
 import { EMSGSIZE, type Errno } from '@gpusvm/kernel';
+import type { Attachment } from './attachment.ts';
 import { Hwpt, type HwptOptions } from './hwpt.ts';
 import { invoke, invokeAsync } from './invoke.ts';
 import type { Iommufd } from './iommufd.ts';
@@ -6,8 +7,8 @@ import { check } from './kernel-error.ts';
 import type { SysMemory } from './sys.ts';
 import { toNumber, type U64 } from './u64.ts';
 import * as uapi from './uapi/iommufd.ts';
+import { IOMMU_IOAS_MAP_FILE } from './uapi/iommufd-file.ts';
 import { decode, encode, sizeOf } from './uapi/layout.ts';
-import type { VfioDevice } from './vfio-device.ts';
 
 /** A range of IO virtual addresses; both ends belong to it. */
 export interface IovaRange {
@@ -23,6 +24,19 @@ export interface MapRequest {
   readonly offsetBytes?: number;
   /** Default: to the end of the memory. */
   readonly lengthBytes?: number;
+  /** Where; without it the kernel chooses, bottom up. */
+  readonly iova?: U64;
+  /** What the device may do; default both. */
+  readonly access?: 'r' | 'w' | 'rw';
+}
+
+/** A piece of a file in memory to be mapped, and where. */
+export interface MapFileRequest {
+  /** Descriptor of {@link Sys.memfd}, or of a file of tmpfs or hugetlbfs. */
+  readonly fd: number;
+  /** First byte in the file; default 0. */
+  readonly startBytes?: U64;
+  readonly lengthBytes: U64;
   /** Where; without it the kernel chooses, bottom up. */
   readonly iova?: U64;
   /** What the device may do; default both. */
@@ -52,7 +66,7 @@ export class Ioas implements Disposable {
   readonly iommufd: Iommufd;
   readonly id: number;
   /** @internal page tables and devices that use it. */
-  readonly dependents: Set<Disposable | VfioDevice> = new Set();
+  readonly dependents: Set<Disposable | Attachment> = new Set();
   #live = true;
 
   /** @internal use {@link Iommufd.allocIoas}. */
@@ -81,6 +95,28 @@ export class Ioas implements Disposable {
     const { sys, fd } = this.iommufd;
     const { result, out } = await invokeAsync(sys, fd, uapi.IOMMU_IOAS_MAP, values);
     check(uapi.IOMMU_IOAS_MAP.name, result, values);
+    return toNumber(out.iova, 'iova');
+  }
+
+  /**
+   * Map a piece of a file in memory (IOMMU_IOAS_MAP_FILE, since 6.13): it stays valid when another process takes the
+   * descriptor over (see {@link Iommufd.changeProcess}).
+   *
+   * @returns the IOVA in bytes.
+   * @throws KernelError EBADF, EINVAL beyond the end or for another kind of file, and as {@link map}.
+   */
+  mapFile(request: MapFileRequest): number {
+    const { fd, startBytes = 0, lengthBytes, iova, access = 'rw' } = request;
+    const values = {
+      flags: ACCESS[access] | (iova === undefined ? 0 : uapi.IOMMU_IOAS_MAP_FIXED_IOVA),
+      ioas_id: this.id,
+      fd,
+      start: BigInt(startBytes),
+      length: BigInt(lengthBytes),
+      iova: BigInt(iova ?? 0),
+    };
+    const { result, out } = invoke(this.iommufd.sys, this.iommufd.fd, IOMMU_IOAS_MAP_FILE, values);
+    check(IOMMU_IOAS_MAP_FILE.name, result, values);
     return toNumber(out.iova, 'iova');
   }
 

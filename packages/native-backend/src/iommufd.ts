@@ -14,6 +14,7 @@ import {
   IOMMU_OPTION_OP_SET,
   IOMMU_OPTION_RLIMIT_MODE,
 } from './uapi/iommufd.ts';
+import { IOMMU_IOAS_CHANGE_PROCESS } from './uapi/iommufd-file.ts';
 
 const SCRATCH_BYTES = 4096;
 
@@ -80,6 +81,20 @@ export class Iommufd implements Disposable {
   set accountsByProcess(on: boolean) {
     const values = { option_id: IOMMU_OPTION_RLIMIT_MODE, op: IOMMU_OPTION_OP_SET, val64: on ? 1n : 0n };
     check(IOMMU_OPTION.name, invoke(this.sys, this.fd, IOMMU_OPTION, values).result, values);
+  }
+
+  /**
+   * Count the pinned memory against this process from now on (IOMMU_IOAS_CHANGE_PROCESS, since 6.13), after it took the
+   * descriptor over from another one.
+   *
+   * @throws KernelError EINVAL when something else than files is mapped, ENOMEM at this process's memlock limit.
+   */
+  changeProcess(): void {
+    check(
+      IOMMU_IOAS_CHANGE_PROCESS.name,
+      invoke(this.sys, this.fd, IOMMU_IOAS_CHANGE_PROCESS, {}).result,
+      {},
+    );
   }
 
   /**

@@ -116,6 +116,37 @@ const CAUSES: readonly Cause[] = [
     text: 'this IOMMU cannot do what the flags ask for (dirty tracking, nesting)',
   },
   {
+    call: 'IOMMU_HWPT_ALLOC',
+    code: 'EINVAL',
+    text: 'the parent is no address space, page table with nestParent or vIOMMU, or the data is not of the size of its type',
+  },
+  {
+    call: 'IOMMU_VIOMMU_ALLOC',
+    code: 'EOPNOTSUPP',
+    text: 'the driver of this IOMMU has no vIOMMU of this type',
+  },
+  { call: 'IOMMU_VIOMMU_ALLOC', code: 'EINVAL', text: 'the page table was allocated without nestParent' },
+  {
+    call: 'IOMMU_VDEVICE_ALLOC',
+    code: 'EEXIST',
+    text: 'the device has a number in a vIOMMU already, or the number belongs to another device',
+  },
+  {
+    call: 'IOMMU_IOAS_MAP_FILE',
+    code: 'EINVAL',
+    text: 'the range ends beyond the file, the file is not in memory (memfd, tmpfs, hugetlbfs), or the range is not one that Ioas.map would take',
+  },
+  {
+    call: 'IOMMU_IOAS_CHANGE_PROCESS',
+    code: 'EINVAL',
+    text: 'something is mapped that is not a file: only files can change their process',
+  },
+  {
+    call: 'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+    code: 'EINVAL',
+    text: 'the page table does not go with the PASIDs in use (allocate it with pasid: true, for the device itself too), or this kernel or device has no PASIDs',
+  },
+  {
     call: 'IOMMU_HWPT_SET_DIRTY_TRACKING',
     code: 'EOPNOTSUPP',
     text: 'the page table was not allocated with dirty tracking',

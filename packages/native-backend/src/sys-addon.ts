@@ -64,6 +64,10 @@ class LinuxSys extends LinuxFiles implements Sys {
     return attempt(() => writeSync(fd, from, 0, from.length, offsetBytes));
   }
 
+  memfd(lengthBytes: number): number {
+    return this.#addon.memfd(lengthBytes);
+  }
+
   eventfd(): number {
     return this.#addon.eventfd();
   }

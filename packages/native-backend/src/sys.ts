@@ -6,7 +6,7 @@ export type AccessBits = 8 | 16 | 32 | 64;
 /** Where memory comes from: anonymous, or a region of a device's file descriptor. */
 export interface MmapRequest {
   readonly lengthBytes: number;
-  /** Descriptor of a device; without it the memory is anonymous, private and zero. */
+  /** Descriptor of a device or of a file in memory; without it the memory is anonymous, private and zero. */
   readonly fd?: number;
   /** Offset in the descriptor. */
   readonly offsetBytes?: number;
@@ -81,6 +81,8 @@ export interface Sys extends SysFiles {
   /** @param offsetBytes - position, or null for a stream. @returns bytes read; -EAGAIN when there are none yet. */
   read(fd: number, into: Uint8Array, offsetBytes: number | null): number;
   write(fd: number, from: Uint8Array, offsetBytes: number | null): number;
+  /** A file in memory of this length, for {@link mmap} and IOMMU_IOAS_MAP_FILE (memfd_create). @returns a descriptor. */
+  memfd(lengthBytes: number): number;
   /** A counter that a device interrupt can add to; reads as a u64. */
   eventfd(): number;
   /** Wait until a descriptor can be read. Blocks. @returns 1, or 0 after the timeout. */

@@ -1,9 +1,12 @@
 import { ENOENT } from '@gpusvm/kernel';
-import { Hwpt } from './hwpt.ts';
+import type { Attachment } from './attachment.ts';
 import { invoke } from './invoke.ts';
+import type { Hwpt } from './hwpt.ts';
 import type { Ioas } from './ioas.ts';
 import type { Iommufd } from './iommufd.ts';
 import { check, KernelError } from './kernel-error.ts';
+import type { NestedHwpt } from './nested-hwpt.ts';
+import { PasidAttachment } from './pasid-attachment.ts';
 import type { SysMemory } from './sys.ts';
 import { toNumber } from './u64.ts';
 import * as uapi from './uapi/vfio.ts';
@@ -15,6 +18,9 @@ export interface VfioRegion {
   readonly offsetBytes: number;
   readonly canMmap: boolean;
 }
+
+/** What a device can be attached to. */
+export type AttachTarget = Ioas | Hwpt | NestedHwpt;
 
 const COMMAND = 4;
 const MEMORY_SPACE_AND_BUS_MASTER = 6;
@@ -30,7 +36,8 @@ export class VfioDevice implements Disposable {
   /** Id of the device in the iommufd. */
   readonly id: number;
   readonly #mappings: SysMemory[] = [];
-  #attachedTo: Ioas | Hwpt | null = null;
+  readonly #pasids = new Map<number, PasidAttachment>();
+  #attachedTo: AttachTarget | null = null;
   #open = true;
 
   /**
@@ -68,16 +75,42 @@ export class VfioDevice implements Disposable {
    * @returns id of the page table.
    * @throws KernelError EFAULT, EADDRINUSE, ENOENT; the device keeps what it had.
    */
-  attach(target: Ioas | Hwpt): number {
+  attach(target: AttachTarget): number {
     const values = { pt_id: target.id };
     const { sys } = this.iommufd;
     const { result, out } = invoke(sys, this.fd, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, values);
     check(uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT.name, result, values);
     this.#forget();
     this.#attachedTo = target;
-    if (target instanceof Hwpt) target.devices.add(this);
-    else target.dependents.add(this);
+    attachmentsOf(target).add(this);
     return out.pt_id;
+  }
+
+  /**
+   * Let requests of the device with a PASID see an address space (since 6.15). Attached already: replaced atomically.
+   *
+   * @param pasid - not 0, which is the device itself.
+   * @param target - a page table made with `pasid`; the device itself has to have such a one too, or none.
+   * @throws KernelError EINVAL for another page table or a PASID that the device does not have; EINVAL before 6.15.
+   */
+  attachPasid(pasid: number, target: AttachTarget): PasidAttachment {
+    if (pasid === 0) throw new RangeError('PASID 0 is the device itself: use attach');
+    const values = { flags: uapi.VFIO_DEVICE_ATTACH_PASID, pt_id: target.id, pasid };
+    const { result } = invoke(this.iommufd.sys, this.fd, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, values);
+    check(uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT.name, result, values);
+    this.#pasids.get(pasid)?.forget();
+    const attachment = new PasidAttachment(this, pasid, attachmentsOf(target));
+    this.#pasids.set(pasid, attachment);
+    return attachment;
+  }
+
+  /** Block the requests with a PASID. Nothing happens when it is not attached. */
+  detachPasid(pasid: number): void {
+    const values = { flags: uapi.VFIO_DEVICE_DETACH_PASID, pasid };
+    const { result } = invoke(this.iommufd.sys, this.fd, uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, values);
+    check(uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT.name, result, values);
+    this.#pasids.get(pasid)?.forget();
+    this.#pasids.delete(pasid);
   }
 
   /** Block all DMA of the device. Nothing happens when it is not attached. */
@@ -161,6 +194,7 @@ export class VfioDevice implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    for (const attachment of this.#pasids.values()) attachment.detach();
     this.detach();
     for (const memory of this.#mappings) memory.unmap();
     check('close', this.iommufd.sys.close(this.fd), { fd: this.fd });
@@ -168,9 +202,12 @@ export class VfioDevice implements Disposable {
   }
 
   #forget(): void {
-    const old = this.#attachedTo;
-    if (old instanceof Hwpt) old.devices.delete(this);
-    else old?.dependents.delete(this);
+    if (this.#attachedTo !== null) attachmentsOf(this.#attachedTo).delete(this);
     this.#attachedTo = null;
   }
+}
+
+/** Where a target keeps what has to end before it goes. */
+function attachmentsOf(target: AttachTarget): Set<Attachment> | Set<Disposable | Attachment> {
+  return 'devices' in target ? target.devices : target.dependents;
 }

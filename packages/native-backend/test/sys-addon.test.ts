@@ -135,6 +135,7 @@ describe.runIf(found.available)('the addon', () => {
       'ioctl',
       'ioctlAsync',
       'madvise',
+      'memfd',
       'mmap',
       'munmap',
       'poll',

@@ -5,4 +5,6 @@ export { mockContract } from './mock-contract.ts';
 export { nativeMapContract } from './native-map-contract.ts';
 export { nvmeMemoryContract } from './nvme-memory-contract.ts';
 export { type Difference, expectedLines, type Platform, type Row } from './row.ts';
+export { pciVirtualContract } from './pci-virtual-contract.ts';
 export { seamContract } from './seam-contract.ts';
+export { virtualContract } from './virtual-contract.ts';

@@ -4,6 +4,7 @@ import { invoke } from '../invoke.ts';
 import type { Sys } from '../sys.ts';
 import type { Call } from '../uapi/call.ts';
 import * as uapi from '../uapi/iommufd.ts';
+import { IOMMUFD_CALLS } from '../uapi/iommufd-calls.ts';
 import { decode, encode, type Input, sizeOf } from '../uapi/layout.ts';
 import { VFIO_CALLS } from '../uapi/vfio.ts';
 import { KnownArena } from './known-arena.ts';
@@ -14,7 +15,7 @@ import { AlignedMemory, Rig, type RigDevice } from './rig.ts';
 const PAGE = 4096;
 const NOWHERE = 0x1000n;
 const ACCESS = { r: 4, w: 2, rw: 6, none: 0 } as const;
-const CALLS: readonly Call[] = [...uapi.IOMMUFD_CALLS, ...VFIO_CALLS];
+const CALLS: readonly Call[] = [...IOMMUFD_CALLS, ...VFIO_CALLS];
 
 /**
  * Run a program on a fresh iommufd and device.

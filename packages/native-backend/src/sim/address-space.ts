@@ -13,12 +13,16 @@ export class SimRegion {
   /** The pages. The kernel's view: still there after munmap. */
   backing: Uint8Array;
   live = true;
+  /** Others have the same pages. */
+  readonly isShared: boolean;
 
-  constructor(start: number, lengthBytes: number, access: 'rw' | 'r' | 'none') {
+  /** @param shared - the pages of a file; default: new ones. */
+  constructor(start: number, lengthBytes: number, access: 'rw' | 'r' | 'none', shared?: Uint8Array) {
     this.start = start;
     this.lengthBytes = lengthBytes;
     this.access = access;
-    this.backing = new Uint8Array(lengthBytes);
+    this.backing = shared ?? new Uint8Array(lengthBytes);
+    this.isShared = shared !== undefined;
   }
 }
 
@@ -27,14 +31,14 @@ export class SimAddressSpace {
   readonly #regions: SimRegion[] = [];
   #next = FIRST;
 
-  /** mmap of anonymous memory; large mappings are aligned to 2 MiB, as the kernel does for huge pages. */
-  map(lengthBytes: number, access: 'rw' | 'r' | 'none'): SimRegion | Errno {
+  /** mmap of anonymous memory, or of the pages of a file; large mappings are aligned to 2 MiB, as the kernel does for huge pages. */
+  map(lengthBytes: number, access: 'rw' | 'r' | 'none', shared?: Uint8Array): SimRegion | Errno {
     if (!Number.isSafeInteger(lengthBytes) || lengthBytes <= 0) return -EINVAL;
     const length = Math.ceil(lengthBytes / PAGE) * PAGE;
     const align = length >= HUGE ? HUGE : PAGE;
     const start = Math.ceil(this.#next / align) * align;
     this.#next = start + length + PAGE;
-    const region = new SimRegion(start, length, access);
+    const region = new SimRegion(start, length, access, shared);
     this.#regions.push(region);
     return region;
   }
@@ -43,6 +47,7 @@ export class SimAddressSpace {
   unmap(region: SimRegion): void {
     region.live = false;
     this.#regions.splice(this.#regions.indexOf(region), 1);
+    if (region.isShared) return;
     // Moving the bytes into a buffer of the kernel's own is what detaches the user's.
     region.backing = new Uint8Array(
       structuredClone(region.backing.buffer as ArrayBuffer, {

@@ -12,6 +12,8 @@ export interface SimArea {
   readonly readable: boolean;
   /** In-kernel users that have it pinned and are asked to let go before an unmap. */
   accesses: number;
+  /** Hardware queues that lie in it: it cannot be unmapped. */
+  locks: number;
 }
 
 /** A slice of pages that an area is made of, before it has an address. */

@@ -26,6 +26,8 @@ export interface SimDriver {
   readonly readsWriteOnly: boolean;
   readonly dirtyTracking: boolean;
   readonly nesting: boolean;
+  /** Has an operation for page tables of a guest, whether or not anything can be their parent. */
+  readonly allocatesNested: boolean;
   /** MOCK_DOMAIN works: only where no real driver is registered in front of the mock. */
   readonly mockDevices: boolean;
 }
@@ -44,6 +46,7 @@ export const SIM_VTD: SimDriver = {
   readsWriteOnly: true,
   dirtyTracking: false,
   nesting: false,
+  allocatesNested: true,
   mockDevices: false,
 };
 
@@ -65,6 +68,7 @@ export const SIM_AMD: SimDriver = {
   readsWriteOnly: false,
   dirtyTracking: false,
   nesting: false,
+  allocatesNested: true,
   mockDevices: false,
 };
 
@@ -72,6 +76,8 @@ export const SIM_AMD: SimDriver = {
 export const SIM_AMD_7_3: SimDriver = {
   ...SIM_AMD,
   source: 'QEMU 7.2 amd-iommu, Linux 7.3.4 (generic page table)',
+  // Needs CONFIG_AMD_IOMMU_IOMMUFD for more.
+  allocatesNested: false,
   aperture: { start: 0n, last: 2n ** 48n - 1n },
 };
 
@@ -86,6 +92,7 @@ export const SIM_MOCK: SimDriver = {
   readsWriteOnly: false,
   dirtyTracking: true,
   nesting: true,
+  allocatesNested: true,
   mockDevices: true,
 };
 
@@ -101,9 +108,23 @@ export interface SimKernel {
   readonly dirtyByCpuPage: boolean;
   /** GET_DIRTY_BITMAP refuses length 0 by itself; 6.12 computes with the wrapped end. */
   readonly dirtyChecksLength: boolean;
+  /** Objects for a guest's IOMMU, PASIDs, mappings of files (6.13 to 7.3). */
+  readonly virtualization: boolean;
 }
 
 export const SIM_KERNELS: { readonly '6.12': SimKernel; readonly '7.3': SimKernel } = {
-  '6.12': { name: '6.12', dirtyChecksLength: false, pagingFaultQueues: false, dirtyByCpuPage: false },
-  '7.3': { name: '7.3', dirtyChecksLength: true, pagingFaultQueues: true, dirtyByCpuPage: true },
+  '6.12': {
+    name: '6.12',
+    dirtyChecksLength: false,
+    pagingFaultQueues: false,
+    dirtyByCpuPage: false,
+    virtualization: false,
+  },
+  '7.3': {
+    name: '7.3',
+    dirtyChecksLength: true,
+    pagingFaultQueues: true,
+    dirtyByCpuPage: true,
+    virtualization: true,
+  },
 };

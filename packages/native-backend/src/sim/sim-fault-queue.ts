@@ -16,7 +16,13 @@ export class SimFaultQueue implements SimFile {
   /** Cookies that were read and not answered yet. */
   readonly #open = new Set<number>();
   readonly answers: SimFaultAnswer[] = [];
+  readonly #onClose: () => void;
   #nextCookie = 0;
+
+  /** @param onClose - the queue's object is not in use any more. */
+  constructor(onClose: () => void = () => undefined) {
+    this.#onClose = onClose;
+  }
 
   /** A device asks for a page. */
   report(fault: Input<typeof IOMMU_HWPT_PGFAULT>): void {
@@ -58,8 +64,12 @@ export class SimFaultQueue implements SimFile {
     return this.#waiting.length > 0;
   }
 
-  /** Everything that waits is answered with INVALID. */
   close(): void {
+    this.#onClose();
+  }
+
+  /** The object is destroyed: everything that waits is answered with INVALID. */
+  destroy(): void {
     this.#waiting.length = 0;
     for (const cookie of this.#open) this.answers.push({ cookie, code: 1 });
     this.#open.clear();

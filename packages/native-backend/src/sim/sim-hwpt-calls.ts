@@ -4,6 +4,7 @@ import { allocHwpt } from './sim-attach.ts';
 import type { SimContext } from './sim-context.ts';
 import { readDirtyBitmap, setDirtyTracking } from './sim-dirty.ts';
 import { SimFaultQueue } from './sim-fault-queue.ts';
+import { nestedAlloc } from './sim-nested-calls.ts';
 import type { SimCallEntry, SimFaultObject, SimFields } from './sim-objects.ts';
 
 /* Calls on page tables and devices (drivers/iommu/iommufd/hw_pagetable.c, device.c, eventq.c). */
@@ -31,23 +32,26 @@ function hwptAlloc(ctx: SimContext, f: SimFields): Errno {
   const flags = num(f['flags']);
   if (f['__reserved'] !== 0) return -EOPNOTSUPP;
   if ((f['data_type'] === 0) !== (f['data_len'] === 0)) return -EINVAL;
-  if (ctx.objects.find(num(f['dev_id']), 'device') === null) return -ENOENT;
+  const device = ctx.objects.find(num(f['dev_id']), 'device');
+  if (device === null) return -ENOENT;
   const target = ctx.objects.get(num(f['pt_id']));
   if (target === null) return -EINVAL;
-  // Nested page tables need data of a hardware format, which no simulated driver takes.
-  if (target.kind === 'hwpt') return -EOPNOTSUPP;
+  if (target.kind === 'hwpt' || target.kind === 'viommu') return nestedAlloc(ctx, f, target);
   if (target.kind !== 'ioas') return -EINVAL;
+  const { driver, kernel } = ctx.host;
+  // No simulated driver takes data for a page table of the host.
   if ((flags & ~HWPT_FLAGS) !== 0 || f['data_len'] !== 0) return -EOPNOTSUPP;
-  const { driver } = ctx.host;
-  const nested = (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
-  if ((flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0 || (nested && !driver.nesting)) return -EOPNOTSUPP;
+  const nestParent = (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
+  if (nestParent && !driver.nesting) return -EOPNOTSUPP;
+  const pasid = (flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0;
+  if (pasid && !(driver.mockDevices && kernel.virtualization)) return -EOPNOTSUPP;
   const wantsFault = (flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
-  if (wantsFault && (nested || !ctx.host.kernel.pagingFaultQueues)) return -EOPNOTSUPP;
+  if (wantsFault && (nestParent || !kernel.pagingFaultQueues)) return -EOPNOTSUPP;
   const fault = wantsFault ? ctx.objects.find(num(f['fault_id']), 'fault') : null;
   const dirty = (flags & uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0;
-  if (dirty && !driver.dirtyTracking) return -EOPNOTSUPP;
+  if (dirty && (!driver.dirtyTracking || device.mock?.noDirty === true)) return -EOPNOTSUPP;
   if (wantsFault && fault === null) return -ENOENT;
-  const hwpt = allocHwpt(ctx, target, { auto: false, dirty, fault });
+  const hwpt = allocHwpt(ctx, target, { auto: false, dirty, nestParent, pasid, fault });
   if (typeof hwpt === 'number') return hwpt;
   f['out_hwpt_id'] = hwpt.id;
   return 0;
@@ -56,13 +60,15 @@ function hwptAlloc(ctx: SimContext, f: SimFields): Errno {
 function hwInfo(ctx: SimContext, f: SimFields): Errno {
   if (f['flags'] !== 0 || f['__reserved0'] !== 0 || f['__reserved1'] !== 0 || f['__reserved2'] !== 0)
     return -EOPNOTSUPP;
-  if (ctx.objects.find(num(f['dev_id']), 'device') === null) return -ENOENT;
+  const device = ctx.objects.find(num(f['dev_id']), 'device');
+  if (device === null) return -ENOENT;
   const { type, capabilities, dataBytes } = ctx.host.driver.hwInfo;
   // The registers themselves are no part of the model: the data is zero, and so is what lies behind it.
   const err = ctx.host.space.copyToUser(big(f['data_uptr']), new Uint8Array(num(f['data_len'])));
   if (num(f['data_len']) > 0 && err !== 0) return err;
   f['data_len'] = dataBytes;
   f['out_data_type'] = type;
+  f['out_max_pasid_log2'] = Math.log2(device.mock?.pasids ?? 1);
   f['out_capabilities'] = capabilities;
   return 0;
 }
@@ -92,9 +98,14 @@ function faultQueueAlloc(ctx: SimContext, f: SimFields): Errno {
   const object: SimFaultObject = {
     kind: 'fault',
     id: ctx.objects.nextId(),
-    users: 0,
-    queue: new SimFaultQueue(),
+    // Its descriptor.
+    users: 1,
+    queue: new SimFaultQueue(() => {
+      object.users--;
+      ctx.letGo();
+    }),
   };
+  ctx.hold();
   ctx.objects.add(object);
   f['out_fault_id'] = object.id;
   f['out_fault_fd'] = ctx.host.installFile(object.queue);

@@ -14,9 +14,11 @@ import { SimPages } from './sim-pages.ts';
  * that order decides which errno a doubly wrong call gets.
  */
 
-const MAP_FLAGS =
+/** @internal Flags of a map. */
+export const MAP_FLAGS: number =
   uapi.IOMMU_IOAS_MAP_FIXED_IOVA | uapi.IOMMU_IOAS_MAP_WRITEABLE | uapi.IOMMU_IOAS_MAP_READABLE;
-const RW = uapi.IOMMU_IOAS_MAP_WRITEABLE | uapi.IOMMU_IOAS_MAP_READABLE;
+/** @internal What a device may do: one of them is needed. */
+export const MAP_RW: number = uapi.IOMMU_IOAS_MAP_WRITEABLE | uapi.IOMMU_IOAS_MAP_READABLE;
 
 /** The part of main.c's table that is about address spaces. */
 export const SIM_IOAS_CALLS: readonly SimCallEntry[] = [
@@ -90,7 +92,7 @@ function map(ctx: SimContext, f: SimFields): Errno {
   if ((flags & ~MAP_FLAGS) !== 0 || f['__reserved'] !== 0) return -EOPNOTSUPP;
   const length = big(f['length']);
   if (f['iova'] === U64_MAX || length === U64_MAX) return -EOVERFLOW;
-  if ((flags & RW) === 0) return -EINVAL;
+  if ((flags & MAP_RW) === 0) return -EINVAL;
   const ioas = ctx.objects.find(num(f['ioas_id']), 'ioas');
   if (ioas === null) return -ENOENT;
   const address = big(f['user_va']);
@@ -104,8 +106,8 @@ function map(ctx: SimContext, f: SimFields): Errno {
   return place(ioas, f, 'iova', [{ pages, startByte: address - BigInt(pages.start), length }]);
 }
 
-/** Map slices by the flags of the structure; the address goes into its field. */
-function place(ioas: SimIoasObject, f: SimFields, field: string, slices: readonly SimSlice[]): Errno {
+/** @internal Map slices by the flags of the structure; the address goes into its field. */
+export function place(ioas: SimIoasObject, f: SimFields, field: string, slices: readonly SimSlice[]): Errno {
   const flags = num(f['flags']);
   const fixed = (flags & uapi.IOMMU_IOAS_MAP_FIXED_IOVA) !== 0 ? big(f[field]) : null;
   const readable = (flags & uapi.IOMMU_IOAS_MAP_READABLE) !== 0;
@@ -120,7 +122,7 @@ function copy(ctx: SimContext, f: SimFields): Errno {
   const flags = num(f['flags']);
   if ((flags & ~MAP_FLAGS) !== 0) return -EOPNOTSUPP;
   if ([f['length'], f['src_iova'], f['dst_iova']].includes(U64_MAX)) return -EOVERFLOW;
-  if ((flags & RW) === 0) return -EINVAL;
+  if ((flags & MAP_RW) === 0) return -EINVAL;
   const source = ctx.objects.find(num(f['src_ioas_id']), 'ioas');
   if (source === null) return -ENOENT;
   const slices = source.ioas.slices(big(f['src_iova']), big(f['length']));

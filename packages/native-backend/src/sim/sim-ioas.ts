@@ -1,4 +1,4 @@
-import { EADDRINUSE, EEXIST, EINVAL, ENOENT, EOVERFLOW, EPERM, type Errno } from '@gpusvm/kernel';
+import { EADDRINUSE, EBUSY, EEXIST, EINVAL, ENOENT, EOVERFLOW, EPERM, type Errno } from '@gpusvm/kernel';
 import { pinArea, type SimArea, type SimSlice, unpinArea } from './sim-area.ts';
 import type { SimRange } from './sim-driver.ts';
 import { chooseIova } from './sim-iova-choice.ts';
@@ -94,7 +94,16 @@ export class SimIoas {
     for (const { pages, startByte, length: bytes } of slices) {
       if (writable && !pages.writable) return this.#abort(made, 0, -EPERM);
       if ((startByte % PAGE) % this.#alignment !== 0n) return this.#abort(made, 0, -EINVAL);
-      const area = { iova: at, last: at + bytes - 1n, pages, startByte, readable, writable, accesses: 0 };
+      const area = {
+        iova: at,
+        last: at + bytes - 1n,
+        pages,
+        startByte,
+        readable,
+        writable,
+        accesses: 0,
+        locks: 0,
+      };
       this.#insert(area);
       made.push(area);
       at += bytes;
@@ -133,6 +142,7 @@ export class SimIoas {
     for (;;) {
       const area = this.#firstIn(start, last);
       if (area === null) return unmapped;
+      if (area.locks > 0) return -EBUSY;
       if (area.iova < start || area.last > last) return -ENOENT;
       if (area.accesses > 0) this.onUnmap(area);
       if (this.#domains.length > 0) unpinArea(area);

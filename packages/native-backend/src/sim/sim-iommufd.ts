@@ -1,17 +1,25 @@
 import { E2BIG, EINVAL, type Errno } from '@gpusvm/kernel';
-import { ENOTTY } from '../errno.ts';
+import { ENOTTY, ENXIO } from '../errno.ts';
+import type { SysMemory } from '../sys.ts';
 import type { Call } from '../uapi/call.ts';
 import { TEST_MOCK_DOMAIN } from '../uapi/iommufd-test.ts';
 import { decode, encode, offsetOfEnd, sizeOf } from '../uapi/layout.ts';
 import { SimContext } from './sim-context.ts';
+import { SIM_FILE_CALLS } from './sim-file-calls.ts';
 import { SIM_HWPT_CALLS } from './sim-hwpt-calls.ts';
 import { SIM_IOAS_CALLS } from './sim-ioas-calls.ts';
+import { SimMemory } from './sim-memory.ts';
 import { mockCommand } from './sim-mock.ts';
+import { SIM_NESTED_CALLS } from './sim-nested-calls.ts';
 import type { SimCallEntry, SimFields, SimFile, SimHost } from './sim-objects.ts';
+import { SIM_VIOMMU_CALLS } from './sim-viommu-calls.ts';
 
 const CALLS: readonly SimCallEntry[] = [
   ...SIM_IOAS_CALLS,
   ...SIM_HWPT_CALLS,
+  ...SIM_NESTED_CALLS,
+  ...SIM_FILE_CALLS,
+  ...SIM_VIOMMU_CALLS,
   { call: TEST_MOCK_DOMAIN, run: mockCommand },
 ];
 
@@ -26,7 +34,19 @@ export class SimIommufd implements SimFile {
   ioctl(request: number, argument: Uint8Array): number {
     const entry = CALLS.find(({ call }) => call.request === request);
     if (entry === undefined) return -ENOTTY;
+    if (entry.since !== undefined && !this.context.host.kernel.virtualization) return -ENOTTY;
     return dispatch(entry.call, argument, (fields) => entry.run(this.context, fields));
+  }
+
+  /** mmap of the pages of a vIOMMU: exactly what begins at the offset. */
+  map(lengthBytes: number, offsetBytes: number): SysMemory | number {
+    const mmap = this.context.mmapAt(offsetBytes);
+    if (mmap === null || mmap.lengthBytes !== lengthBytes) return -ENXIO;
+    const { space } = this.context.host;
+    const region = space.map(lengthBytes, 'rw');
+    if (typeof region === 'number') return region;
+    new DataView(region.backing.buffer).setUint32(0, mmap.firstWord, true);
+    return new SimMemory(space, region);
   }
 
   read(): number {

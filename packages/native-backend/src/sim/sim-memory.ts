@@ -72,9 +72,9 @@ export class SimMemory implements SysMemory {
   }
 
   #view(offsetBytes: number, bits: AccessBits): DataView {
-    const { buffer } = this.bytes;
+    const { buffer, byteOffset, byteLength } = this.bytes;
     checkAccess(this.lengthBytes, offsetBytes, bits);
-    return new DataView(buffer);
+    return new DataView(buffer, byteOffset, byteLength);
   }
 }
 

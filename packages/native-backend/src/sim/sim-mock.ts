@@ -1,17 +1,25 @@
 import { EFAULT, EINVAL, EIO, ENOENT, EOPNOTSUPP, type Errno } from '@gpusvm/kernel';
 import { EBADFD } from '../errno.ts';
 import * as uapi from '../uapi/iommufd-test.ts';
+import * as virtual from '../uapi/iommufd-test-virtual.ts';
 import { decode, encode, encoded, type Layout } from '../uapi/layout.ts';
+import type { SimRegion } from './address-space.ts';
 import { accessPages, unpinAccess } from './sim-access.ts';
 import { attach } from './sim-attach.ts';
 import type { SimContext } from './sim-context.ts';
+import { SIM_MOCK_VIRTUAL, type SimMockOperation } from './sim-mock-virtual.ts';
 import type { SimAccessObject, SimFields, SimFile, SimHwptObject } from './sim-objects.ts';
 
-type Operation = (ctx: SimContext, fields: SimFields) => Errno;
-
 /** By operation: the union's meaning, and what is done. After drivers/iommu/iommufd/selftest.c. */
-const OPERATIONS: Readonly<Record<number, { readonly layout: Layout; readonly run: Operation }>> = {
-  [uapi.IOMMU_TEST_OP_MOCK_DOMAIN]: { layout: uapi.TEST_MOCK_DOMAIN.fields, run: mockDomain },
+const OPERATIONS: Readonly<Record<number, SimMockOperation>> = {
+  [uapi.IOMMU_TEST_OP_MOCK_DOMAIN]: {
+    layout: uapi.TEST_MOCK_DOMAIN.fields,
+    run: (ctx, f) => mockDomain(ctx, f, 0),
+  },
+  [uapi.IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS]: {
+    layout: virtual.TEST_MOCK_DOMAIN_FLAGS.fields,
+    run: (ctx, f) => mockDomain(ctx, f, Number(f['dev_flags'])),
+  },
   [uapi.IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE]: {
     layout: uapi.TEST_MOCK_DOMAIN_REPLACE.fields,
     run: mockReplace,
@@ -26,12 +34,14 @@ const OPERATIONS: Readonly<Record<number, { readonly layout: Layout; readonly ru
   },
   [uapi.IOMMU_TEST_OP_DIRTY]: { layout: uapi.TEST_DIRTY.fields, run: dirty },
   [uapi.IOMMU_TEST_OP_TRIGGER_IOPF]: { layout: uapi.TEST_TRIGGER_IOPF.fields, run: triggerIopf },
+  ...SIM_MOCK_VIRTUAL,
 };
 
 /** IOMMU_TEST_CMD. The fields come in the layout of MOCK_DOMAIN and are read again in that of the operation. */
 export function mockCommand(ctx: SimContext, fields: SimFields): Errno {
   const operation = OPERATIONS[Number(fields['op'])];
   if (operation === undefined) return -EOPNOTSUPP;
+  if (operation.since !== undefined && !ctx.host.kernel.virtualization) return -EOPNOTSUPP;
   const raw = encoded(uapi.TEST_MOCK_DOMAIN.fields as Layout, fields);
   const own = decode(operation.layout, raw) as SimFields;
   const result = operation.run(ctx, own);
@@ -40,15 +50,26 @@ export function mockCommand(ctx: SimContext, fields: SimFields): Errno {
   return result;
 }
 
-function mockDomain(ctx: SimContext, f: SimFields): Errno {
+function mockDomain(ctx: SimContext, f: SimFields, flags: number): Errno {
+  const { kernel } = ctx.host;
+  const pasid = kernel.virtualization ? virtual.MOCK_FLAGS_DEVICE_PASID : 0;
+  // 6.12 has a flag for another page table instead, which is not modelled.
+  if ((flags & ~(virtual.MOCK_FLAGS_DEVICE_NO_DIRTY | pasid)) !== 0) return -EINVAL;
   // Behind a real driver the mock device gets that driver's operations and fails to attach.
   if (!ctx.host.driver.mockDevices) return -EINVAL;
   // The id is taken first; the device gets the next one.
   const id = ctx.objects.reserveId();
-  const device = ctx.addDevice(false);
+  const device = ctx.addDevice({
+    noDirty: (flags & virtual.MOCK_FLAGS_DEVICE_NO_DIRTY) !== 0,
+    pasids: (flags & pasid) === 0 ? 1 : virtual.MOCK_PASIDS,
+    cache: new Uint32Array(virtual.MOCK_IOTLB_ENTRIES).fill(virtual.IOMMU_TEST_DEV_CACHE_DEFAULT),
+    viommu: null,
+    virtId: 0n,
+    refusesNext: false,
+  });
   const hwpt = attach(ctx, device, Number(f['id']));
   if (hwpt < 0) {
-    ctx.removeDevice(device, false);
+    ctx.removeDevice(device);
     ctx.objects.releaseId(id);
     return hwpt;
   }
@@ -62,7 +83,7 @@ function mockDomain(ctx: SimContext, f: SimFields): Errno {
 function mockReplace(ctx: SimContext, f: SimFields): Errno {
   const object = ctx.objects.find(Number(f['id']), 'selftest');
   if (object === null) return -ENOENT;
-  const hwpt = attach(ctx, object.device, Number(f['pt_id']));
+  const hwpt = attach(ctx, object.device, Number(f['pt_id']), 0, 'replace');
   if (hwpt < 0) return hwpt;
   f['pt_id'] = hwpt;
   return 0;
@@ -81,9 +102,15 @@ function checkMap(ctx: SimContext, f: SimFields): Errno {
     const area = hwpt.parent.ioas.areaAt(iova + done);
     if (area === null) return -EINVAL;
     const { region, at } = area.pages.locate(Number(area.startByte + iova + done - area.iova));
-    if (region !== there || at !== Number(uptr + done) - there.start) return -EINVAL;
+    if (!samePages(region, at, there, Number(uptr + done) - there.start)) return -EINVAL;
   }
   return 0;
+}
+
+/** Two mappings of a file may share what is at different places of theirs. */
+function samePages(one: SimRegion, at: number, other: SimRegion, otherAt: number): boolean {
+  const [a, b] = [one.backing, other.backing];
+  return a.buffer === b.buffer && a.byteOffset + at === b.byteOffset + otherAt;
 }
 
 function checkRefs(ctx: SimContext, f: SimFields): Errno {

@@ -6,10 +6,30 @@ import type { SimContext } from './sim-context.ts';
 import type { SimFaultQueue } from './sim-fault-queue.ts';
 import type { SimIoas } from './sim-ioas.ts';
 import type { SimMemlock } from './sim-pages.ts';
+import type {
+  SimHwQueueObject,
+  SimMockDevice,
+  SimNestedObject,
+  SimPageTable,
+  SimVdeviceObject,
+  SimVeventqObject,
+  SimViommuObject,
+} from './sim-virtual-objects.ts';
 
 /** Fields that every object of an iommufd has. */
 export interface SimObject {
-  readonly kind: 'ioas' | 'hwpt' | 'device' | 'fault' | 'selftest' | 'access';
+  readonly kind:
+    | 'ioas'
+    | 'hwpt'
+    | 'nested'
+    | 'device'
+    | 'fault'
+    | 'selftest'
+    | 'access'
+    | 'viommu'
+    | 'vdevice'
+    | 'veventq'
+    | 'hwqueue';
   readonly id: number;
   /** References beside the one of the table (obj->users - 1): destroying needs 0. */
   users: number;
@@ -22,7 +42,7 @@ export interface SimIoasObject extends SimObject {
   readonly hwpts: SimHwptObject[];
 }
 
-/** A hardware page table (struct iommufd_hwpt_paging or, with a parent, iommufd_hwpt_nested). */
+/** A hardware page table over an IOAS (struct iommufd_hwpt_paging). */
 export interface SimHwptObject extends SimObject {
   readonly kind: 'hwpt';
   readonly parent: SimIoasObject;
@@ -32,6 +52,10 @@ export interface SimHwptObject extends SimObject {
   /** Made by an attach to the IOAS; goes with its last device. */
   readonly auto: boolean;
   readonly dirtyCapable: boolean;
+  /** May be the parent of a guest's page table (IOMMU_HWPT_ALLOC_NEST_PARENT). */
+  readonly nestParent: boolean;
+  /** May be attached beside PASIDs, and to one (IOMMU_HWPT_ALLOC_PASID). */
+  readonly pasidCompatible: boolean;
   readonly fault: SimFaultObject | null;
   dirtyTracking: boolean;
   /** Granule in which writes are recorded. */
@@ -43,7 +67,13 @@ export interface SimHwptObject extends SimObject {
 /** A device that is bound to this iommufd. */
 export interface SimDeviceObject extends SimObject {
   readonly kind: 'device';
-  hwpt: SimHwptObject | null;
+  hwpt: SimPageTable | null;
+  /** Page tables of its PASIDs. */
+  readonly pasids: Map<number, SimPageTable>;
+  /** The device in a guest's IOMMU; null when it has none. */
+  vdevice: SimVdeviceObject | null;
+  /** The selftest's side of the device; null for a PCI function. */
+  readonly mock: SimMockDevice | null;
 }
 
 export interface SimFaultObject extends SimObject {
@@ -71,9 +101,14 @@ export type AnySimObject =
   | SimIoasObject
   | SimHwptObject
   | SimDeviceObject
+  | SimNestedObject
   | SimFaultObject
   | SimSelftestObject
-  | SimAccessObject;
+  | SimAccessObject
+  | SimViommuObject
+  | SimVdeviceObject
+  | SimVeventqObject
+  | SimHwQueueObject;
 
 /** Fields of a structure while a call works on it; what it changes is copied back. */
 export type SimFields = Record<string, number | bigint>;
@@ -81,6 +116,8 @@ export type SimFields = Record<string, number | bigint>;
 /** One line of the table of calls. */
 export interface SimCallEntry {
   readonly call: Call;
+  /** Kernel that brought it; default: both have it. */
+  readonly since?: '7.3';
   readonly run: (ctx: SimContext, fields: SimFields) => Errno;
 }
 
@@ -125,6 +162,11 @@ export class SimObjects {
     const id = this.nextId();
     this.#reserved.add(id);
     return id;
+  }
+
+  /** Keep the id of an object that is gone from being given again (a tombstone). */
+  reserve(id: number): void {
+    this.#reserved.add(id);
   }
 
   /** Give a reserved id up (iommufd_object_abort). */

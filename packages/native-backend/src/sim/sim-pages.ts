@@ -1,4 +1,4 @@
-import { EFAULT, ENOMEM, type Errno } from '@gpusvm/kernel';
+import { EFAULT, EINVAL, ENOMEM, type Errno } from '@gpusvm/kernel';
 import type { SimAddressSpace, SimRegion } from './address-space.ts';
 
 const PAGE = 4096;
@@ -29,6 +29,8 @@ export class SimPages {
   readonly #memlock: SimMemlock;
   /** Holders by page. */
   readonly #pins: Uint16Array;
+  /** Pages of a file, at file offsets; `memory` is null for a file that is not in memory. Null: memory of the process. */
+  readonly #file: { readonly memory: SimRegion | null } | null;
   /** Where the pages were when they were pinned; null before. */
   #region: SimRegion | null = null;
 
@@ -38,7 +40,9 @@ export class SimPages {
     address: bigint,
     lengthBytes: bigint,
     writable: boolean,
+    file: { readonly memory: SimRegion | null } | null = null,
   ) {
+    this.#file = file;
     const from = Number(address);
     this.start = Math.floor(from / PAGE) * PAGE;
     this.pages = Math.ceil((from - this.start + Number(lengthBytes)) / PAGE);
@@ -51,16 +55,21 @@ export class SimPages {
   /**
    * Pin pages `[first, end)` once more.
    *
-   * @returns 0; -EFAULT when the process has no such memory, or not with these rights; -ENOMEM at the memlock limit.
+   * @returns 0; -EFAULT when the process has no such memory, or not with these rights; -EINVAL beyond the end of a file;
+   *   -ENOMEM at the memlock limit.
    */
   pin(first: number, end: number): Errno {
     let fresh = 0;
     for (let i = first; i < end; i++) if (this.#pins[i] === 0) fresh++;
-    if (fresh > 0 && !this.#resolve(first, end)) return -EFAULT;
+    if (fresh > 0 && !this.#resolve(first, end)) return this.isFile ? -EINVAL : -EFAULT;
     if (this.#memlock.lockedPages + fresh > this.#memlock.limitPages) return -ENOMEM;
     this.#memlock.lockedPages += fresh;
     for (let i = first; i < end; i++) this.#pins[i]!++;
     return 0;
+  }
+
+  get isFile(): boolean {
+    return this.#file !== null;
   }
 
   unpin(first: number, end: number): void {
@@ -82,6 +91,11 @@ export class SimPages {
 
   /** Find the memory of those pages that are not pinned yet. */
   #resolve(first: number, end: number): boolean {
+    if (this.#file !== null) {
+      const { memory } = this.#file;
+      this.#region = memory;
+      return memory !== null && this.start + end * PAGE <= memory.lengthBytes;
+    }
     const region = this.#space.find(this.start + first * PAGE, (end - first) * PAGE);
     if (region === null || region.access === 'none') return false;
     if (this.writable && region.access !== 'rw') return false;

@@ -14,6 +14,7 @@ import {
 } from './sim-driver.ts';
 import { SimEdu } from './sim-edu.ts';
 import { SimIommufd } from './sim-iommufd.ts';
+import { SimMemfd } from './sim-memfd.ts';
 import { SimMemory } from './sim-memory.ts';
 import { SimNvme } from './sim-nvme.ts';
 import type { SimFile } from './sim-objects.ts';
@@ -128,7 +129,13 @@ export class SimSys implements Sys, SimVfioHost {
     if (fd !== undefined) {
       const file = this.#files.get(fd);
       if (file === undefined) return -EBADF;
-      return file instanceof SimVfioFile ? file.map(lengthBytes, offsetBytes) : -ENODEV;
+      if (file instanceof SimVfioFile || file instanceof SimIommufd)
+        return file.map(lengthBytes, offsetBytes);
+      if (!(file instanceof SimMemfd)) return -ENODEV;
+      if (offsetBytes % 4096 !== 0 || offsetBytes + lengthBytes > file.region.lengthBytes) return -EINVAL;
+      const pages = file.region.backing.subarray(offsetBytes, offsetBytes + lengthBytes);
+      const shared = this.space.map(lengthBytes, access, pages);
+      return typeof shared === 'number' ? shared : new SimMemory(this.space, shared);
     }
     const region = this.space.map(lengthBytes, access);
     return typeof region === 'number' ? region : new SimMemory(this.space, region);
@@ -144,6 +151,11 @@ export class SimSys implements Sys, SimVfioHost {
 
   write(fd: number, from: Uint8Array, offsetBytes: number | null): number {
     return this.#files.get(fd)?.write(from, offsetBytes) ?? -EBADF;
+  }
+
+  memfd(lengthBytes: number): number {
+    if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0) return -EINVAL;
+    return this.installFile(new SimMemfd(lengthBytes));
   }
 
   eventfd(): number {

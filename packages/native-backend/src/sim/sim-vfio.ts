@@ -3,12 +3,12 @@ import { EBADF, EBADFD, ENOTTY } from '../errno.ts';
 import type { Call } from '../uapi/call.ts';
 import { decode, encode, offsetOfEnd, sizeOf } from '../uapi/layout.ts';
 import * as uapi from '../uapi/vfio.ts';
-import { attach, detach } from './sim-attach.ts';
+import { attach, detach, pagingOf } from './sim-attach.ts';
 import { simDma } from './sim-dma.ts';
 import { SimIommufd } from './sim-iommufd.ts';
 import { SimBar } from './sim-memory.ts';
 import type { SimContext } from './sim-context.ts';
-import type { SimDeviceObject, SimFields, SimFile, SimHost } from './sim-objects.ts';
+import type { SimDeviceObject, SimFields, SimFile, SimHost, SimHwptObject } from './sim-objects.ts';
 import { isBusMaster, type SimBus, type SimPciFunction, writeConfig } from './sim-pci.ts';
 import type { AccessBits, SysMemory } from '../sys.ts';
 
@@ -95,7 +95,7 @@ export class SimVfioFile implements SimFile, SimBus {
     if (this.#device === null || this.#ctx === null) return;
     this.function.model.reset();
     this.function.config[4]! &= ~4;
-    this.#ctx.removeDevice(this.#device, true);
+    this.#ctx.removeDevice(this.#device);
     this.#device = null;
   }
 
@@ -104,13 +104,13 @@ export class SimVfioFile implements SimFile, SimBus {
   }
 
   dmaRead(iova: bigint, into: Uint8Array): boolean {
-    if (isBusMaster(this.function)) return simDma(this.#device?.hwpt ?? null, iova, into, false);
+    if (isBusMaster(this.function)) return simDma(this.#hwpt(), iova, into, false);
     into.fill(0);
     return false;
   }
 
   dmaWrite(iova: bigint, from: Uint8Array): boolean {
-    return isBusMaster(this.function) && simDma(this.#device?.hwpt ?? null, iova, from, true);
+    return isBusMaster(this.function) && simDma(this.#hwpt(), iova, from, true);
   }
 
   interrupt(vector: number): void {
@@ -174,8 +174,9 @@ export class SimVfioFile implements SimFile, SimBus {
 
   /** @internal */
   attach(f: SimFields): number {
-    if (f['flags'] !== 0) return -EINVAL;
-    const id = attach(this.#ctx!, this.#device!, Number(f['pt_id']));
+    const pasid = this.#pasidOf(f, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT);
+    if (pasid < 0) return pasid;
+    const id = attach(this.#ctx!, this.#device!, Number(f['pt_id']), pasid);
     if (id < 0) return id;
     f['pt_id'] = id;
     return 0;
@@ -183,9 +184,19 @@ export class SimVfioFile implements SimFile, SimBus {
 
   /** @internal */
   detach(f: SimFields): number {
-    if (f['flags'] !== 0) return -EINVAL;
-    detach(this.#ctx!, this.#device!);
+    const pasid = this.#pasidOf(f, uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT);
+    if (pasid < 0) return pasid;
+    detach(this.#ctx!, this.#device!, pasid);
     return 0;
+  }
+
+  /** 0 for the device itself, or -EINVAL. The field counts with its flag only, which 6.12 does not know. */
+  #pasidOf(f: SimFields, call: Call): number {
+    const known = this.#host.kernel.virtualization ? uapi.VFIO_DEVICE_ATTACH_PASID : 0;
+    const flags = Number(f['flags']);
+    if ((flags & ~known) !== 0) return -EINVAL;
+    if (flags === 0) return 0;
+    return Number(f['argsz']) < offsetOfEnd(call.fields, 'pasid') ? -EINVAL : Number(f['pasid']);
   }
 
   #bind(f: SimFields): number {
@@ -199,10 +210,15 @@ export class SimVfioFile implements SimFile, SimBus {
     if (!this.#host.interruptsAreSafe) return -EPERM;
     if (group.some(({ driver }) => driver !== null && driver !== 'vfio-pci')) return -EPERM;
     this.#ctx = file.context;
-    this.#device = this.#ctx.addDevice(true);
+    this.#device = this.#ctx.addDevice(null);
     this.function.model.connect(this);
     f['out_devid'] = this.#device.id;
     return 0;
+  }
+
+  #hwpt(): SimHwptObject | null {
+    const table = this.#device?.hwpt ?? null;
+    return table === null ? null : pagingOf(table);
   }
 
   #vectors(index: number): number {

@@ -1,5 +1,3 @@
-import type { Call } from './call.ts';
-
 /*
  * include/uapi/linux/iommufd.h as data (Linux 7.3; fields that 6.12 lacks are at the end of their structure, so an
  * older kernel accepts them while they are 0).
@@ -250,20 +248,3 @@ export const IOMMU_HWPT_PAGE_RESPONSE = [
   ['cookie', 'u32'],
   ['code', 'u32'],
 ] as const;
-
-/** Every iommufd call that this package issues, by number. */
-export const IOMMUFD_CALLS: readonly Call[] = [
-  IOMMU_DESTROY,
-  IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_ALLOW_IOVAS,
-  IOMMU_IOAS_COPY,
-  IOMMU_IOAS_IOVA_RANGES,
-  IOMMU_IOAS_MAP,
-  IOMMU_IOAS_UNMAP,
-  IOMMU_OPTION,
-  IOMMU_HWPT_ALLOC,
-  IOMMU_GET_HW_INFO,
-  IOMMU_HWPT_SET_DIRTY_TRACKING,
-  IOMMU_HWPT_GET_DIRTY_BITMAP,
-  IOMMU_FAULT_QUEUE_ALLOC,
-];

@@ -18,6 +18,10 @@ export const VFIO_PCI_MSI_IRQ_INDEX: 1 = 1;
 export const VFIO_PCI_MSIX_IRQ_INDEX: 2 = 2;
 export const VFIO_PCI_NUM_IRQS: 5 = 5;
 
+/** Flags of attach and detach: the `pasid` counts (since 6.15). */
+export const VFIO_DEVICE_ATTACH_PASID: 1 = 1;
+export const VFIO_DEVICE_DETACH_PASID: 1 = 1;
+
 export const VFIO_IRQ_SET_DATA_EVENTFD: 4 = 4;
 export const VFIO_IRQ_SET_ACTION_TRIGGER: 32 = 32;
 
@@ -102,6 +106,7 @@ export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = {
     ['argsz', 'u32'],
     ['flags', 'u32'],
     ['pt_id', 'u32'],
+    ['pasid', 'u32'],
   ],
 } as const;
 
@@ -113,6 +118,7 @@ export const VFIO_DEVICE_DETACH_IOMMUFD_PT = {
   fields: [
     ['argsz', 'u32'],
     ['flags', 'u32'],
+    ['pasid', 'u32'],
   ],
 } as const;
 

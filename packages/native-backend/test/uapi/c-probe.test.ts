@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { IOMMUFD_CALLS } from '../../src/uapi/iommufd.ts';
+import { IOMMUFD_CALLS } from '../../src/uapi/iommufd-calls.ts';
 import { offsetOf, offsetOfEnd, sizeOf, sizeOfField } from '../../src/uapi/layout.ts';
 import { VFIO_CALLS } from '../../src/uapi/vfio.ts';
 import { probe } from './c-probe.ts';
@@ -51,6 +51,15 @@ describe('the tables of structures', () => {
     ['iommu_hwpt_set_dirty_tracking', 16],
     ['iommu_hwpt_get_dirty_bitmap', 48],
     ['iommu_fault_alloc', 16],
+    ['iommu_hwpt_invalidate', 32],
+    ['iommu_viommu_alloc', 40],
+    ['iommu_vdevice_alloc', 24],
+    ['iommu_veventq_alloc', 32],
+    ['iommu_hw_queue_alloc', 40],
+    ['iommu_ioas_map_file', 40],
+    ['iommu_ioas_change_process', 8],
+    ['iommu_vfio_ioas', 12],
+    ['iommu_ioas_noiommu_get_pa', 40],
     ['vfio_region_info', 32],
     ['vfio_device_bind_iommufd', 16],
   ])('%s has %i bytes', (name, bytes) => {

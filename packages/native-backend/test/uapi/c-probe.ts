@@ -9,6 +9,10 @@ const SINCE: Readonly<Record<string, string>> = {
   'iommu_hwpt_alloc.fault_id': '6,11,0',
   'iommu_hw_info.out_max_pasid_log2': '6,15,0',
   'iommu_hw_info.out_capabilities': '6,7,0',
+  'iommu_viommu_alloc.data_len': '6,17,0',
+  'iommu_viommu_alloc.data_uptr': '6,17,0',
+  'vfio_device_attach_iommufd_pt.pasid': '6,15,0',
+  'vfio_device_detach_iommufd_pt.pasid': '6,15,0',
 };
 
 /** Ask the system's kernel headers: `what -> number`, for everything of the calls that they know. */
