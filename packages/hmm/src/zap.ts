@@ -1,5 +1,5 @@
 import { dropExclusive } from './exclusive-entry.ts';
-import { FOLIO_DIRTY } from './folio-flags.ts';
+import { FOLIO_CACHED, FOLIO_DIRTY } from './folio-flags.ts';
 import { unmapFolioPage, ownsPage } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
@@ -60,8 +60,14 @@ function zapTable(mm: Mm, node: PmdNode, from: number, to: number, unmapping: bo
     if ((entry & PTE_KIND) === PTE_EXCLUSIVE) {
       dropExclusive(mm.folios, pfn[slot]!);
     } else if (ownsPage(entry)) {
-      if ((entry & PTE_DIRTY) !== 0) mm.folios.flags[mm.folios.head(pfn[slot]!)]! |= FOLIO_DIRTY;
+      if ((entry & PTE_DIRTY) !== 0) markCachedDirty(mm, pfn[slot]!);
       unmapFolioPage(mm.folios, pfn[slot]!);
     } else if ((entry & PTE_KIND) === PTE_SWAP) mm.folios.swap.free(pfn[slot]!);
   }
+}
+
+/** The page cache has to know that a page was written; of anonymous memory the entries that are left do. */
+function markCachedDirty(mm: Mm, pfn: number): void {
+  const head = mm.folios.head(pfn);
+  if ((mm.folios.flags[head]! & FOLIO_CACHED) !== 0) mm.folios.flags[head]! |= FOLIO_DIRTY;
 }
