@@ -21,7 +21,8 @@ const LOCK: SchedPoint = schedPoint('make_device_exclusive: folio lock');
  * @param mm - the address space.
  * @param page - virtual page.
  * @param owner - passed in the notification, so that the driver can tell its own.
- * @returns the page, whose folio is locked and referenced for the caller; -EFAULT where the process may not write;
+ * @returns the page, whose folio is locked and referenced for the caller; -EFAULT where the process may not write; -ENOMEM
+ * without memory for the fault;
  * -EOPNOTSUPP for memory that is not anonymous, or hugetlb; -EINTR (fault site `hmm.fatal_signal`). 6.12 has
  * {@link makeDeviceExclusiveRange} instead: there this is a range of one page, and -EBUSY where that refuses it.
  */

@@ -17,6 +17,7 @@ export * from './folio-flags.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
 export {
+  type DmaEntryListener,
   HmmDmaMap,
   type HmmDmaMode,
   type HmmP2p,
@@ -66,6 +67,7 @@ export { changeProtNuma } from './numa-hint.ts';
 export { oomReap } from './oom-reap.ts';
 export { AddressSpace, PageCache } from './page-cache.ts';
 export { PageTable, PmdNode } from './page-table.ts';
+export { PageTableLock } from './page-table-lock.ts';
 export * from './pte.ts';
 export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault } from './range-fault.ts';

@@ -100,7 +100,12 @@ class Collector {
     this.page = page;
     const node = this.#args.mm.pageTable.nodeOf(page);
     if (node === null) return this.#hole(page, stop);
-    return node.huge === 0 ? this.#table(node, page, stop) : this.#leaf(node, page, stop);
+    if (node.huge === 0) return this.#table(node, page, stop);
+    const { pmdLock } = this.#args.mm;
+    pmdLock.lock();
+    const collected = this.#leaf(node, page, stop);
+    pmdLock.unlock();
+    return collected;
   }
 
   /** Whether `[page, stop)` is a whole PMD that may stay whole. */
@@ -125,7 +130,7 @@ class Collector {
     return 'done';
   }
 
-  /** migrate_vma_collect_huge_pmd */
+  /** migrate_vma_collect_huge_pmd, under the lock of the PMD */
   #leaf(node: PmdNode, page: number, stop: number): Collected {
     const { mm, src, startPage } = this.#args;
     const kind = node.huge & PTE_KIND;

@@ -215,7 +215,7 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
 
 function mappedBits(vma: Vma, write: boolean): number {
   const writable = vma.shared && vma.write && (write || vma.mapping!.shmem);
-  return writable ? PTE_PRESENT | PTE_WRITE | PTE_DIRTY : PTE_PRESENT;
+  return PTE_PRESENT | (writable ? PTE_WRITE : 0) | (writable && write ? PTE_DIRTY : 0);
 }
 
 /** do_fault_around: a read fault maps whatever the page cache has of the aligned 64 KiB around it. */

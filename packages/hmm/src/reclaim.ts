@@ -81,8 +81,9 @@ function* reclaimAnon(folios: FolioTable, head: Pfn, async: boolean): Task<boole
     return false;
   }
   if (folios.machine.scheduler.preemptive) yield WRITEOUT;
-  swap.write(head);
+  // What is clean is in its slots already. Who writes to memory without the CPU has to say so (folio_mark_dirty).
   const written = (folios.flags[head]! & FOLIO_DIRTY) !== 0;
+  if (written) swap.write(head);
   folios.flags[head]! &= ~FOLIO_DIRTY;
   if (async && written && folios.order(head) !== 0) return false;
   // __remove_mapping: somebody who took a reference meanwhile keeps the folio in the cache.

@@ -20,6 +20,8 @@ export interface VmaOptions {
   readonly io?: boolean;
   /** Mapping of a driver that holds ordinary pages (VM_MIXEDMAP); like a private or shared file, but special. */
   readonly mixedmap?: boolean;
+  /** Pages come in by accesses of the process alone; a fault on its behalf, of a device, is refused ([vvar] of 7.3). */
+  readonly ownFaultsOnly?: boolean;
   /** mlock or MAP_LOCKED: pages are not reclaimed. */
   readonly locked?: boolean;
   /** MAP_HUGETLB with 2 MiB pages. */
@@ -42,6 +44,7 @@ export class Vma {
   readonly file: boolean;
   readonly io: boolean;
   readonly mixedmap: boolean;
+  readonly ownFaultsOnly: boolean;
   locked: boolean;
   readonly hugetlb: boolean;
   hugepage: boolean;
@@ -76,6 +79,7 @@ export class Vma {
     this.file = o.file ?? false;
     this.io = o.io ?? false;
     this.mixedmap = o.mixedmap ?? false;
+    this.ownFaultsOnly = o.ownFaultsOnly ?? false;
     this.locked = o.locked ?? false;
     this.hugetlb = o.hugetlb ?? false;
     this.hugepage = o.hugepage ?? false;

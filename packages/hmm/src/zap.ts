@@ -1,8 +1,9 @@
 import { dropExclusive } from './exclusive-entry.ts';
+import { FOLIO_DIRTY } from './folio-flags.ts';
 import { unmapFolioPage, ownsPage } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
-import { MARKER_GUARD, PTE_EXCLUSIVE, PTE_KIND, PTE_MARKER, PTE_SWAP } from './pte.ts';
+import { MARKER_GUARD, PTE_DIRTY, PTE_EXCLUSIVE, PTE_KIND, PTE_MARKER, PTE_SWAP } from './pte.ts';
 
 /** What {@link zapRange} does with page tables without an entry. */
 export type ZappedTables = 'keep' | 'unmap' | 'reclaim';
@@ -56,8 +57,11 @@ function zapTable(mm: Mm, node: PmdNode, from: number, to: number, unmapping: bo
     if (!unmapping && (entry & PTE_KIND) === PTE_MARKER && pfn[slot] === MARKER_GUARD) continue;
     bits[slot] = 0;
     node.used--;
-    if ((entry & PTE_KIND) === PTE_EXCLUSIVE) dropExclusive(mm.folios, pfn[slot]!);
-    else if (ownsPage(entry)) unmapFolioPage(mm.folios, pfn[slot]!);
-    else if ((entry & PTE_KIND) === PTE_SWAP) mm.folios.swap.free(pfn[slot]!);
+    if ((entry & PTE_KIND) === PTE_EXCLUSIVE) {
+      dropExclusive(mm.folios, pfn[slot]!);
+    } else if (ownsPage(entry)) {
+      if ((entry & PTE_DIRTY) !== 0) mm.folios.flags[mm.folios.head(pfn[slot]!)]! |= FOLIO_DIRTY;
+      unmapFolioPage(mm.folios, pfn[slot]!);
+    } else if ((entry & PTE_KIND) === PTE_SWAP) mm.folios.swap.free(pfn[slot]!);
   }
 }

@@ -62,6 +62,13 @@ export interface KernelProfile {
     readonly mremapMovesVmas: boolean;
     /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
     readonly faultErrno: 'from-fault' | 'efault';
+    /** The vvar mapping of a process holds pages (VM_MIXEDMAP; measured on 7.3) or page frames (VM_PFNMAP, on 6.12). */
+    readonly vvarMapping: 'mixedmap' | 'pfnmap';
+    /**
+     * What `hmm_range_fault` does with a write request for an own device-private page whose entry is read-only: report
+     * it without WRITE and succeed (every Linux so far, against its documentation), or fault it as any other page.
+     */
+    readonly ownPageWrite: 'reported' | 'faulted';
   };
   readonly pagemap: {
     /** To-RAM paths undo the DMA mapping before pages become visible (7.3, 9e6372ec2a39). */
@@ -110,6 +117,8 @@ const LINUX_7_3: KernelProfile = {
     mergeIntoEmptyVma: true,
     mremapMovesVmas: true,
     faultErrno: 'from-fault',
+    vvarMapping: 'mixedmap',
+    ownPageWrite: 'reported',
   },
   pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true },
   gpusvm: { rangeRemoveUnmaps: false, refuseIoVma: true, unmapMode: 'unlink-free' },
@@ -158,6 +167,8 @@ const LINUX_6_12: KernelProfile = {
     mergeIntoEmptyVma: false,
     mremapMovesVmas: false,
     faultErrno: 'efault',
+    vvarMapping: 'pfnmap',
+    ownPageWrite: 'reported',
   },
 };
 
@@ -167,7 +178,7 @@ export const KERNEL_PROFILES: Readonly<Record<KernelProfileName, KernelProfile>>
   'linux-7.0': frozen(LINUX_7_0),
   'linux-7.2': frozen(LINUX_7_2),
   'linux-7.3': frozen(LINUX_7_3),
-  next: frozen({ ...LINUX_7_3, name: 'next' }),
+  next: frozen({ ...LINUX_7_3, name: 'next', hmm: { ...LINUX_7_3.hmm, ownPageWrite: 'faulted' } }),
 });
 
 function frozen(profile: KernelProfile): KernelProfile {

@@ -185,6 +185,26 @@ static int any_file(void)
 	return -1;
 }
 
+/* The kernel's vvar mapping, moved to the buffer: it cannot be cut, so all of it moves. */
+static int move_vvar(char *at)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[256];
+	int err = ENOENT;
+
+	while (maps && err == ENOENT && fgets(line, sizeof(line), maps)) {
+		if (!strstr(line, "[vvar]") || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		err = mremap((void *)start, end - start, end - start, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED
+			      ? errno
+			      : 0;
+	}
+	if (maps)
+		fclose(maps);
+	return err;
+}
+
 static int map_buffer(char *at, size_t bytes, char **word, int words)
 {
 	int flags = MAP_FIXED_NOREPLACE, fd = -1;
@@ -193,6 +213,8 @@ static int map_buffer(char *at, size_t bytes, char **word, int words)
 	flags |= shared ? MAP_SHARED : MAP_PRIVATE;
 	if (has(word, words, "io"))
 		return ENOSYS;
+	if (has(word, words, "vvar"))
+		return move_vvar(at);
 	if (has(word, words, "mixed")) {
 		fd = any_file();
 	} else if (has(word, words, "file")) {

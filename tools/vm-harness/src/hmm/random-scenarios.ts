@@ -6,7 +6,7 @@ import {
   printScenario,
   runScenario,
   type Scenario,
-  shrinkScenario,
+  shrinkScenarioInBatches,
 } from '@gpusvm/lab/scenario';
 import type { BuiltKernel } from '../kernel-build.ts';
 import { compareScenario } from './compare-scenarios.ts';
@@ -38,32 +38,38 @@ interface Found {
  */
 export async function compareRandomScenarios(o: RandomScenariosOptions): Promise<string | null> {
   const found: Found[] = [];
+  const { version } = o.kernel;
   for (let done = 0; done < o.count; done += BATCH) {
-    const count = Math.min(BATCH, o.count - done);
-    found.push(...(await differing(o, o.seed + done, count)));
+    const scenarios = Array.from({ length: Math.min(BATCH, o.count - done) }, (_, i) =>
+      generateScenario({ seed: o.seed + done + i, kernel: version, features: o.features }),
+    );
+    found.push(...(await differing(o.kernel, scenarios)));
   }
   if (found.length === 0) return null;
-  const { scenario } = found[0]!;
-  const small = await shrinkScenario(scenario, async (candidate) => {
-    return (await look(o.kernel, candidate)) !== null;
+  const small = await shrinkScenarioInBatches(found[0]!.scenario, async (candidates) => {
+    const safe = candidates.filter(
+      (candidate) => runScenario(candidate, { kernel: version }).unsafe === null,
+    );
+    const first = (await differing(o.kernel, safe))[0]?.scenario;
+    return first === undefined ? -1 : candidates.indexOf(first);
   });
-  const last = (await look(o.kernel, small))?.differences ?? ['the kernel died'];
+  const [last] = await differing(o.kernel, [small]);
   const names = found.slice(0, 10).map((f) => f.scenario.name);
-  return `${found.length} of ${o.count} scenarios differ (${names.join(', ')}); the first, shrunk:\n${printScenario(small)}\n${last.join('\n')}`;
+  return `${found.length} of ${o.count} scenarios differ (${names.join(', ')}); the first, shrunk:
+${printScenario(small)}
+${last === undefined ? 'not repeatable alone' : (last.differences ?? ['the kernel died']).join('\n')}`;
 }
 
-async function differing(o: RandomScenariosOptions, seed: number, count: number): Promise<Found[]> {
-  const version = o.kernel.version as KernelName;
-  const scenarios = Array.from({ length: count }, (_, i) =>
-    generateScenario({ seed: seed + i, kernel: version, features: o.features }),
-  );
-  const [kernel, model] = await Promise.all([
-    answersOf(o.kernel, scenarios),
-    modelAnswers(scenarios, version),
+/** The scenarios that come out otherwise on the kernel; if it dies, only the first by which it does. */
+async function differing(kernel: BuiltKernel, scenarios: readonly Scenario[]): Promise<Found[]> {
+  if (scenarios.length === 0) return [];
+  const [ours, theirs] = await Promise.all([
+    modelAnswers(scenarios, kernel.version),
+    answersOf(kernel, scenarios),
   ]);
-  if (kernel instanceof ScenarioDeath) return [{ scenario: scenarios[kernel.index]!, differences: null }];
+  if (theirs instanceof ScenarioDeath) return [{ scenario: scenarios[theirs.index]!, differences: null }];
   return scenarios
-    .map((scenario, i) => ({ scenario, differences: compareScenario(scenario, kernel[i]!, model[i]!) }))
+    .map((scenario, i) => ({ scenario, differences: compareScenario(scenario, theirs[i]!, ours[i]!) }))
     .filter(({ differences }) => differences.length > 0);
 }
 
@@ -91,14 +97,4 @@ async function modelAnswers(
     await new Promise((resolve) => setImmediate(resolve));
   }
   return out;
-}
-
-/** What is wrong with one scenario, null for nothing; a kernel need not survive what the model calls unsafe. */
-async function look(kernel: BuiltKernel, scenario: Scenario): Promise<Found | null> {
-  const model = runScenario(scenario, { kernel: kernel.version });
-  if (model.unsafe !== null) return null;
-  const answers = await answersOf(kernel, [scenario]);
-  const differences =
-    answers instanceof ScenarioDeath ? null : compareScenario(scenario, answers[0]!, model.answers);
-  return differences === null || differences.length > 0 ? { scenario, differences } : null;
 }

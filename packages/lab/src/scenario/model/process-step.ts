@@ -131,14 +131,16 @@ function access(prot: Protection): { read: boolean; write: boolean } {
 
 function* mmap(w: ScenarioWorld, p: Process, what: Extract<ProcessOp, { op: 'mmap' }>): Task<Errno> {
   const has = (flag: MapFlag): boolean => what.flags.includes(flag);
+  const pfnmap = has('vvar') && w.machine.profile.hmm.vvarMapping === 'pfnmap';
   const options: VmaOptions = {
     ...access(what.prot),
     shared: has('shared'),
     file: has('file'),
     hugepage: has('thp'),
     hugetlb: has('hugetlb'),
-    mixedmap: has('mixed'),
-    io: has('io'),
+    mixedmap: has('mixed') || (has('vvar') && !pfnmap),
+    io: has('io') || pfnmap,
+    ownFaultsOnly: has('vvar'),
   };
   const { page } = w.layout.buffer(what.buffer);
   const err = yield* p.mm.mmap(page, what.pages, options);
