@@ -81,7 +81,7 @@ export class PageCache {
     if (slot !== undefined) {
       space.slots.delete(offset);
       this.#folios.swap.free(slot);
-      this.#folios.flags[pfn]! |= FOLIO_DIRTY;
+      this.#folios.flags[pfn] |= FOLIO_DIRTY;
     }
     if (tag !== 0) this.#folios.memory.writeTag(pfn, tag);
     space.pages.set(offset, pfn);

@@ -9,7 +9,7 @@ import {
   type KernelProfileName,
 } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
-import { makeDeviceExclusive, type Mm } from '../src/index.ts';
+import { makeDeviceExclusive, makeDeviceExclusiveRange, type Mm } from '../src/index.ts';
 import { audit } from './support/audit.ts';
 import { Dmirror } from './support/dmirror.ts';
 import { type Play, play as playWith } from './support/play.ts';
@@ -216,5 +216,28 @@ describe.each(MEASURED)('device-exclusive pages on %s', (profile) => {
       );
       expect(w.machine.ledger.live(), `seed ${seed}`).toEqual([]);
     }
+  });
+});
+
+test('make_device_exclusive_range of 6.12 takes a large folio whole by its head and refuses its other pages', () => {
+  play('linux-6.12', function* (w) {
+    const ear = new Listener();
+    yield* ear.open(w.mm);
+    yield* w.map(P, 512, THP, 100);
+    ear.take();
+    const pages = new Float64Array(2);
+    yield* w.mm.mmapLock.downRead();
+    expect(yield* makeDeviceExclusiveRange(w.mm, P, pages, {})).toBe(2);
+    w.mm.mmapLock.upRead();
+    const head = w.mm.pfnAt(P);
+    expect([...pages]).toEqual([head, -1]);
+    expect(ear.take()).toEqual([`CLEAR ${P}..${P + 512}`, `EXCLUSIVE ${P}..${P + 512}`]);
+    expect(entries(w.mm, P, 512)).toEqual(Array(512).fill('device-exclusive:w'));
+    expect([w.folios.mapcount(head), w.folios.refcount(head)]).toEqual([0, 513]);
+    w.folios.unlock(head);
+    w.folios.put(head);
+    for (let i = 0; i < 512; i++) expect(yield* w.mm.cpuRead(P + i)).toBe(100 + i);
+    expect([w.folios.mapcount(head), w.folios.refcount(head)]).toEqual([512, 512]);
+    yield* ear.close();
   });
 });

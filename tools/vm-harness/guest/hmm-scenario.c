@@ -2,7 +2,8 @@
  * Runs scenarios on the kernel: reads the wire form of packages/lab/src/scenario/wire.ts, one scenario after a line
  * "scenario N", and answers every step with a line "INDEX ok|ERRNO PAGES FAULTS VALUE*COUNT...".
  *
- * Every process of a scenario is a process here, which takes its steps through a pipe; devices are /dev/hmm_dmirror*
+ * Threads of a race run at the same time, each in one process. Every process of a scenario is a process here, which
+ * takes its steps through a pipe; devices are /dev/hmm_dmirror*
  * (0 and 1 private, 2 and 3 coherent). A page holds its value in every 32-bit word.
  */
 #define _GNU_SOURCE
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -29,6 +31,9 @@
 #define DEVICES 4
 #define LINE 65536
 #define WORDS 8192
+#define THREADS 4			/* of a race */
+#define RACE_STEPS 16			/* of such a thread */
+#define MOST_SPINS 30000		/* about as long as a device command takes */
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -50,10 +55,12 @@ struct pipes {
 };
 
 static struct pipes pipes[PROCESSES];
+/* Of all processes: threads of a race that are about to take their first step. */
+static volatile int *arrived;
 static int device_node[DEVICES];	/* of the scenario: number of /dev/hmm_dmirror* */
 static int files[DEVICES];		/* of this process; -1 = not open */
-static sigjmp_buf fault;
-static volatile sig_atomic_t guarded;
+static __thread sigjmp_buf fault;
+static __thread volatile sig_atomic_t guarded;
 
 static void die(const char *what)
 {
@@ -287,7 +294,7 @@ static int advice(const char *word)
 static void touch(char *at, size_t count, struct answer *a, int write)
 {
 	/* Survive the jump out of the signal handler. */
-	static size_t i, pages;
+	static __thread size_t i, pages;
 
 	pages = count;
 	guarded = 1;
@@ -308,7 +315,7 @@ static void touch(char *at, size_t count, struct answer *a, int write)
 /* As another process does: no signal, an errno. */
 static void reach(char *at, size_t pages, struct answer *a, int write)
 {
-	static uint32_t page[PAGE / 4];
+	static __thread uint32_t page[PAGE / 4];
 	struct iovec local = { page, PAGE };
 
 	for (size_t i = 0; i < pages && !a->err; i++) {
@@ -530,10 +537,64 @@ static void do_step(int self, char **word, int words)
 static int split(char *line, char **word)
 {
 	int words = 0;
+	char *rest;
 
-	for (char *w = strtok(line, " \n"); w && words < WORDS; w = strtok(NULL, " \n"))
+	for (char *w = strtok_r(line, " \n", &rest); w && words < WORDS; w = strtok_r(NULL, " \n", &rest))
 		word[words++] = w;
 	return words;
+}
+
+static void read_line(int fd, char *line)
+{
+	size_t n = 0;
+
+	/* Not stdio: what a parent has buffered, its child would read again. */
+	while (read(fd, line + n, 1) == 1 && line[n] != '\n')
+		if (++n == LINE - 1)
+			die("a step is too long");
+	line[n] = 0;
+}
+
+/* The steps of one thread of a race. */
+struct thread {
+	int self, threads, spins, count;
+	char *step[RACE_STEPS];
+};
+
+static void *run_thread(void *data)
+{
+	struct thread *t = data;
+	char **word = malloc(WORDS * sizeof(*word));
+
+	__sync_add_and_fetch(arrived, 1);
+	while (*arrived < t->threads)
+		sched_yield();
+	for (volatile int i = 0; i < t->spins; i++)
+		;
+	for (int i = 0; i < t->count; i++) {
+		do_step(t->self, word, split(t->step[i], word));
+		free(t->step[i]);
+	}
+	free(word);
+	free(t);
+	return NULL;
+}
+
+/* "race THREADS SPINS COUNT" and COUNT steps: do them in a thread, at the same time as THREADS - 1 others. */
+static void start_thread(int self, const char *head, char *line)
+{
+	struct thread *t = calloc(1, sizeof(*t));
+	pthread_t thread;
+
+	t->self = self;
+	if (sscanf(head, "race %d %d %d", &t->threads, &t->spins, &t->count) != 3)
+		die("race");
+	for (int i = 0; i < t->count; i++) {
+		read_line(pipes[self].ask[0], line);
+		t->step[i] = strdup(line);
+	}
+	if (pthread_create(&thread, NULL, run_thread, t) || pthread_detach(thread))
+		die("thread");
 }
 
 static void process_loop(int self)
@@ -544,17 +605,14 @@ static void process_loop(int self)
 
 	sigaction(SIGSEGV, &act, NULL);
 	sigaction(SIGBUS, &act, NULL);
-	/* Not stdio: what a parent has buffered, its child would read again. */
 	for (;;) {
-		size_t n = 0;
-
-		while (read(pipes[self].ask[0], line + n, 1) == 1 && line[n] != '\n')
-			if (++n == LINE - 1)
-				die("a step is too long");
-		if (n == 0)
+		read_line(pipes[self].ask[0], line);
+		if (line[0] == 0)
 			_exit(0);
-		line[n] = 0;
-		do_step(self, word, split(line, word));
+		if (strncmp(line, "race ", 5))
+			do_step(self, word, split(line, word));
+		else
+			start_thread(self, line, line);
 	}
 }
 
@@ -654,14 +712,72 @@ static void hand_over(const char *step)
 	}
 }
 
+static struct race {
+	int threads;
+	struct {
+		int process, count;
+		char *step[RACE_STEPS];
+	} thread[THREADS];
+} race;
+
+static void add_to_race(const char *step)
+{
+	int process, t = race.threads - 1;
+
+	if (t < 0 || race.thread[t].count == RACE_STEPS || sscanf(step, "%*d %d", &process) != 1)
+		die("step of a race");
+	if (race.thread[t].count && race.thread[t].process != process)
+		die("a thread of a race belongs to one process");
+	race.thread[t].process = process;
+	race.thread[t].step[race.thread[t].count++] = strdup(step);
+}
+
+/* All threads of the race at once, each after a moment of its own; the answers in the order of the text. */
+static void run_race(void)
+{
+	static char reply[THREADS * RACE_STEPS][LINE / 16];
+	int answers[PROCESSES] = { 0 }, n = 0;
+
+	*arrived = 0;
+	for (int t = 0; t < race.threads; t++) {
+		int fd = pipes[race.thread[t].process].ask[1];
+
+		dprintf(fd, "race %d %d %d\n", race.threads, rand() % MOST_SPINS, race.thread[t].count);
+		for (int i = 0; i < race.thread[t].count; i++) {
+			if (write(fd, race.thread[t].step[i], strlen(race.thread[t].step[i])) < 0)
+				die("pipe to a process");
+			free(race.thread[t].step[i]);
+			answers[race.thread[t].process]++;
+		}
+	}
+	for (int p = 0; p < PROCESSES; p++)
+		for (int i = 0; i < answers[p]; i++, n++) {
+			size_t k = 0;
+
+			while (k < LINE / 16 - 1 && read(pipes[p].answer[0], reply[n] + k, 1) == 1 && reply[n][k] != '\n')
+				k++;
+			reply[n][k] = 0;
+		}
+	for (int done = 0, index = 0; done < n; index++)
+		for (int i = 0; i < n; i++)
+			if (reply[i][0] && atoi(reply[i]) == index) {
+				puts(reply[i]);
+				done++;
+			}
+	memset(&race, 0, sizeof(race));
+}
+
 int main(void)
 {
 	static char line[LINE];
-	int running = 0, privates = 0, coherents = 0, device;
+	int in_race = 0, running = 0, privates = 0, coherents = 0, device;
 	char type[16];
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGPIPE, SIG_IGN);
+	arrived = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (arrived == MAP_FAILED)
+		die("mmap");
 	while (fgets(line, sizeof(line), stdin)) {
 		if (!strncmp(line, "scenario ", 9)) {
 			if (running)
@@ -673,6 +789,17 @@ int main(void)
 			running = privates = coherents = 0;
 		} else if (sscanf(line, "device %d %15s", &device, type) == 2 && device < DEVICES) {
 			device_node[device] = strcmp(type, "coherent") ? privates++ : 2 + coherents++;
+		} else if (!strncmp(line, "race", 4)) {
+			in_race = 1;
+		} else if (in_race && !strncmp(line, "thread ", 7)) {
+			if (++race.threads > THREADS)
+				die("a race has too many threads");
+		} else if (in_race && !strncmp(line, "step ", 5)) {
+			add_to_race(line + 5);
+		} else if (!strncmp(line, "end", 3)) {
+			in_race = 0;
+			run_race();
+			fflush(stdout);
 		} else if (!strncmp(line, "step ", 5)) {
 			if (!running)
 				start_process();

@@ -1,4 +1,14 @@
-import { EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
+import {
+  EINVAL,
+  ENOENT,
+  EPERM,
+  type Errno,
+  Mutex,
+  type Pfn,
+  type SchedPoint,
+  type Task,
+  schedPoint,
+} from '@gpusvm/kernel';
 import type { FolioTable } from '../folio-table.ts';
 import type { Mm } from '../mm.ts';
 import {
@@ -16,6 +26,7 @@ import { migrateToDevice, migrateToSystem } from './mirror-migrate.ts';
 import { snapshot } from './snapshot.ts';
 
 const EVERYTHING = 2 ** 52 - 1;
+const READ_BACK: SchedPoint = schedPoint('dmirror: read back');
 
 /** What a command copies out (struct hmm_dmirror_cmd): set by a command that succeeds, as it was otherwise. */
 export interface DmirrorCounts {
@@ -187,8 +198,9 @@ export class Dmirror {
     return atomic ? -EPERM : 0;
   }
 
-  /** Read the table back, as a command does that has changed it. */
+  /** Read the table back, as a command does that has changed it; what it did may be undone by then. */
   *#verify(page: number, pages: number): Task<Errno> {
+    if (this.mm.machine.scheduler.preemptive) yield READ_BACK;
     yield* this.mutex.lock();
     let err: Errno = 0;
     for (let i = 0; i < pages && err === 0; i++) if (!this.table.allows(page + i, false)) err = -ENOENT;

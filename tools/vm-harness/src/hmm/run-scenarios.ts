@@ -16,6 +16,8 @@ export interface ScenarioRunOptions {
   readonly scenarios: readonly Scenario[];
   /** Default 300. */
   readonly timeoutSeconds?: number;
+  /** Processors of the guest; races want two. Default 1. */
+  readonly cpus?: number;
 }
 
 /** The answers of each scenario, and what else the guest left. */
@@ -68,6 +70,7 @@ export async function runScenarios(o: ScenarioRunOptions): Promise<ScenarioRuns>
     kernel: o.kernel,
     iommu: 'none',
     memoryMib: 3072,
+    cpus: o.cpus ?? 1,
     kernelArguments: COHERENT,
     modules: ['nvme-core.ko', 'nvme.ko'],
     files: { scenarios: wires.join('') },
