@@ -98,4 +98,3 @@ async function modelAnswers(
   }
   return out;
 }
-
