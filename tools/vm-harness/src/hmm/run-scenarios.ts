@@ -39,11 +39,15 @@ export class ScenarioDeath extends Error {
 /** Where the memory of the coherent devices is, out of the kernel's sight. */
 const COHERENT = ['memmap=512M$1G', 'test_hmm.spm_addr_dev0=0x40000000', 'test_hmm.spm_addr_dev1=0x50000000'];
 
-/** Huge pages where a scenario asks for them and nowhere else; a swap device; some pages for hugetlb. */
+/**
+ * Huge pages where a scenario asks for them and nowhere else, so khugepaged looks at one page and then sleeps for good
+ * (0 pages are not allowed); a swap device; some pages for hugetlb.
+ */
 const COMMAND = `
 echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
 echo always >/sys/kernel/mm/transparent_hugepage/defrag
-echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/pages_to_scan
+echo 1 >/sys/kernel/mm/transparent_hugepage/khugepaged/pages_to_scan
+echo 4294967295 >/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
 echo 16 >/proc/sys/vm/nr_hugepages
 i=0; while [ ! -b /dev/nvme0n1 ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
 mkswap /dev/nvme0n1 >/dev/null && swapon /dev/nvme0n1 || exit 3
