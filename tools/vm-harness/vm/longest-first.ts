@@ -2,12 +2,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that take longest, longest first: one of them at the end would keep one processor busy and the others not. */
 const LONGEST: readonly string[] = [
+  'hmm-random',
   'native-vtd-7.3',
   'native-amd-7.3',
   'native-',
-  'hmm-',
   'command',
   'oracle-random',
+  'hmm-',
 ];
 
 function rank(file: TestSpecification): number {
