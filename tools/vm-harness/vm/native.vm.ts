@@ -59,6 +59,10 @@ describe.each<Driver>(['vtd', 'amd', 'mock'])('iommufd, %s, Linux 7.3', (driver)
   test('1000 random programs give the transcript of SimSys', async () => {
     expect(await run(driver, '7.3', [`differential.mjs ${driver} 7.3 1000`])).toEqual([passed]);
   });
+
+  test('every mapping strategy keeps its contract on pinned memory', async () => {
+    expect(await run(driver, '7.3', [`strategies.mjs ${driver}`])).toEqual([passed]);
+  });
 });
 
 test.each<[Driver, KernelVersion]>([

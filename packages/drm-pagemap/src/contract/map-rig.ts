@@ -1,7 +1,8 @@
-import { DmaDevice, type IommuMode, NO_PFN, TagMemory } from '@gpusvm/dma-iova';
+import { type DmaDevice, type IommuMode, NO_PFN, type PhysicalMemory } from '@gpusvm/dma-iova';
 import { type KernelProfileName, Machine } from '@gpusvm/kernel';
 import { MapState } from '../map-strategy/map-state.ts';
 import { SystemPages } from '../system-pages.ts';
+import type { MapGround, MapPlace } from './map-ground.ts';
 
 /** @internal Slots of an array, by how many pages present and where. */
 export interface Pattern {
@@ -15,17 +16,22 @@ const MEMORY_PAGES = 4096;
 /** @internal One machine with one device and one array of tagged folios. */
 export class MapRig {
   readonly machine: Machine;
-  readonly memory: TagMemory;
+  readonly memory: PhysicalMemory;
   readonly device: DmaDevice;
+  readonly mode: IommuMode;
   readonly pattern: Pattern;
   readonly pages: SystemPages;
   readonly state: MapState = new MapState();
   readonly freePages: number;
 
-  constructor(mode: IommuMode, pattern: Pattern, profile: KernelProfileName) {
+  readonly #place: MapPlace;
+
+  constructor(ground: MapGround, mode: IommuMode, pattern: Pattern, profile: KernelProfileName) {
+    this.mode = mode;
     this.machine = new Machine({ profile });
-    this.memory = new TagMemory(this.machine, { pages: MEMORY_PAGES });
-    this.device = new DmaDevice(this.machine, this.memory, { name: 'device', iommu: mode });
+    this.#place = ground.make(this.machine, mode, MEMORY_PAGES);
+    this.memory = this.#place.memory;
+    this.device = this.#place.device;
     this.freePages = this.memory.freePages;
     this.pattern = pattern;
     this.pages = new SystemPages(pattern.npages);
@@ -71,10 +77,17 @@ export class MapRig {
     });
   }
 
-  /** Free the folios and destroy the device. */
-  tearDown(): void {
+  /** Free the folios and destroy the device. @returns pages of memory that are free then. */
+  tearDown(): number {
     for (const [, pfn, order] of this.#pfns) this.memory.freePagesBlock(pfn, order);
     this.device.destroy();
+    this.machine.drain();
+    return this.memory.freePages;
+  }
+
+  /** Give the memory back. @throws Error when the ground finds something left. */
+  close(): void {
+    this.#place.close();
   }
 }
 

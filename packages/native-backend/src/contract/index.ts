@@ -6,4 +6,5 @@ export { nvmeMemoryContract } from './nvme-memory-contract.ts';
 export { type Difference, expectedLines, type Platform, type Row } from './row.ts';
 export { pciVirtualContract } from './pci-virtual-contract.ts';
 export { seamContract } from './seam-contract.ts';
+export { strategyContract, type StrategyContractOptions } from './strategy-contract.ts';
 export { virtualContract } from './virtual-contract.ts';
