@@ -1,6 +1,6 @@
 // What the kernel refuses before anything is mapped, in a guest: calls before a bind, a bind without interrupt
 // remapping, vfio-pci without an IOMMU.
-//   node refusals.mjs bound|no-remapping|no-iommu
+//   node refusals.mjs bound|no-remapping|no-iommu|shared-group
 import {
   bindToVfio,
   findPci,
@@ -67,6 +67,22 @@ const CHECKS = {
         expectCode(
           'bind',
           codeOf(() => VfioDevice.open(iommufd, nvme)),
+          'EPERM',
+        );
+        iommufd[Symbol.dispose]();
+      },
+    },
+  ],
+  'shared-group': [
+    {
+      name: 'a bind while another function of the group has a kernel driver is EPERM',
+      run: () => {
+        const shared = '0000:00:09.1';
+        bindToVfio(sys, shared);
+        const iommufd = Iommufd.open(sys);
+        expectCode(
+          'bind',
+          codeOf(() => VfioDevice.open(iommufd, shared)),
           'EPERM',
         );
         iommufd[Symbol.dispose]();

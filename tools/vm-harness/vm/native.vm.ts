@@ -18,7 +18,12 @@ function kernelArguments(driver: Driver, version: KernelVersion): string[] {
 }
 
 /** Run programs one after the other in a guest; the last line of each, with the lines before it where it failed. */
-async function run(driver: Driver, version: KernelVersion, programs: readonly string[]): Promise<string[]> {
+async function run(
+  driver: Driver,
+  version: KernelVersion,
+  programs: readonly string[],
+  machine: { readonly interruptRemapping?: boolean; readonly sharedGroup?: boolean } = {},
+): Promise<string[]> {
   const lines = programs.map(
     (program, i) =>
       `if node ${PROGRAMS}${program} >log 2>&1; then tail -n 1 log; else tail -n 40 log; echo "${program} failed"; fi >${i}.log`,
@@ -28,6 +33,7 @@ async function run(driver: Driver, version: KernelVersion, programs: readonly st
     kernel: await kernel(version),
     iommu: IOMMU[driver],
     root: 'host',
+    ...machine,
     kernelArguments: kernelArguments(driver, version),
     command: lines.join('\n'),
     results,
@@ -70,4 +76,17 @@ test.each<[Driver, KernelVersion]>([
   ['amd', '6.12'],
 ])('faults on %s, Linux %s: nothing leaks and the next run works', async (driver, version) => {
   expect(await run(driver, version, ['faults.mjs'])).toEqual([passed]);
+});
+
+test.each<[string, readonly string[], Driver, { interruptRemapping?: boolean; sharedGroup?: boolean }]>([
+  [
+    'a bound device, a group that a driver has, entries of 2 MiB',
+    ['refusals.mjs shared-group', 'refusals.mjs bound', 'huge-pages.mjs'],
+    'vtd',
+    { sharedGroup: true },
+  ],
+  ['no interrupt remapping', ['refusals.mjs no-remapping'], 'vtd', { interruptRemapping: false }],
+  ['no IOMMU', ['refusals.mjs no-iommu'], 'mock', {}],
+])('refusals before anything is mapped, Linux 7.3: %s', async (_name, programs, driver, machine) => {
+  expect(await run(driver, '7.3', programs, machine)).toEqual(programs.map(() => passed));
 });
