@@ -15,6 +15,7 @@ import { chargeRetry, faultUnlocked, HMM_RANGE_DEFAULT_TIMEOUT_NS } from './hmm-
 import { mapPages } from './map-loop.ts';
 import { type DrmGpusvmPages, drmGpusvmPagesValid, NO_ADDRS } from './pages.ts';
 import { ADDRS_ALLOCATED, PAGES_FAULTED, PAGES_MAPPED_UNLOCKED, SEQ_READ } from './sched-points.ts';
+import { tellMapped } from './device-trace.ts';
 import type { PfnScratch } from './scratch.ts';
 
 /** What {@link lookUnlocked} says when the pages have to be collected. Never an errno. */
@@ -159,6 +160,8 @@ function mapLocked(
   // Another caller was faster; its mapping and its IOVA state are live and must not be overwritten (bug G8).
   if (drmGpusvmPagesValid(gpusvm, pages)) return takeMapped(gpusvm, pages, ctx, notifierSeq);
   const err = mapPages(gpusvm, pages, mm.folios, pfns, endPage - startPage, ctx);
-  if (err === 0) pages.notifierSeq = notifierSeq;
-  return err;
+  if (err !== 0) return err;
+  pages.notifierSeq = notifierSeq;
+  if (gpusvm.trace.dmaPfn.enabled) tellMapped(gpusvm, pages, scratch);
+  return 0;
 }

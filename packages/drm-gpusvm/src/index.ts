@@ -1,12 +1,13 @@
 export { type GpusvmCounterName, gpusvmCounters } from './counters.ts';
 export type { DrmGpusvmCtx } from './ctx.ts';
+export { drmGpusvmDeviceName } from './device-trace.ts';
 export { drmGpusvmRangeFindOrInsert } from './find-or-insert.ts';
 export { drmGpusvmFindVmaStart } from './find-vma-start.ts';
 export { drmGpusvmFini } from './fini.ts';
 export { drmGpusvmGetPages } from './get-pages.ts';
 export { DrmGpusvm, drmGpusvmInit, type DrmGpusvmOps, type DrmGpusvmOptions } from './gpusvm.ts';
 export { drmGpusvmForEachNotifier, DrmGpusvmNotifier, drmGpusvmNotifierFind } from './notifier.ts';
-export { DrmGpusvmPages, type DrmGpusvmPagesFlags, drmGpusvmPagesValid } from './pages.ts';
+export { DrmGpusvmPages, type DrmGpusvmPagesFlags, drmGpusvmPagesValid, type PagesLookup } from './pages.ts';
 export { drmGpusvmRangeEvict } from './range-evict.ts';
 export {
   drmGpusvmForEachRange,

@@ -1,5 +1,6 @@
 import type { DmaDevice } from '@gpusvm/dma-iova';
 import { type DrmPagemap, MapState, type MapStrategy, PagemapAddrs } from '@gpusvm/drm-pagemap';
+import type { MmuIntervalNotifier } from '@gpusvm/hmm';
 import type { DrmGpusvm } from './gpusvm.ts';
 
 /** State of a pages object; changed as a whole under the notifier lock. */
@@ -14,6 +15,18 @@ export interface DrmGpusvmPagesFlags {
 
 /** @internal No addresses. Frozen, so sharing it is safe. */
 export const NO_ADDRS: PagemapAddrs = Object.freeze(new PagemapAddrs(0));
+
+/** The lookup that pages came from, for those who check what a device does with them. */
+export interface PagesLookup {
+  readonly notifier: MmuIntervalNotifier;
+  readonly seq: number;
+  readonly startPage: number;
+  /** Page frames and HMM_PFN_* flags, one a page. */
+  readonly pfn: Float64Array;
+  readonly flags: Uint16Array;
+  /** The DMA mappings that were told of are still there. */
+  mapped: boolean;
+}
 
 /**
  * The pages of a range as one device sees them (struct drm_gpusvm_pages). Owned by the driver, usually as a part of
@@ -38,6 +51,8 @@ export class DrmGpusvmPages {
   npages = 0;
   /** Entries of `addrs` that are system memory. */
   systemEntries = 0;
+  /** What HMM found last, while somebody listens to what devices do (hmm's device-tracepoints.ts); null otherwise. */
+  lookup: PagesLookup | null = null;
   /** @internal what the strategy has to remember. */
   readonly state: MapState = new MapState();
 

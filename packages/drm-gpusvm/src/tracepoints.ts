@@ -1,4 +1,4 @@
-import type { MmuNotifierEvent } from '@gpusvm/hmm';
+import { DMA_PFN_TRACE, type DmaPfnEvent, type MmuNotifierEvent } from '@gpusvm/hmm';
 import {
   defineTracepoint,
   type Errno,
@@ -95,6 +95,8 @@ export interface GpusvmTrace {
   readonly pagesMapped: Tracepoint<PagesMappedEvent>;
   readonly pagesUnmapped: Tracepoint<PagesUnmappedEvent>;
   readonly invalidate: Tracepoint<GpusvmInvalidateEvent>;
+  /** hmm's, for pages that are mapped for DMA. */
+  readonly dmaPfn: Tracepoint<DmaPfnEvent>;
 }
 
 /** Look the tracepoints up once, for the fields of an object. */
@@ -111,5 +113,6 @@ export function gpusvmTrace(bus: TraceBus): GpusvmTrace {
     pagesMapped: bus.point(GPUSVM_PAGES_MAPPED),
     pagesUnmapped: bus.point(GPUSVM_PAGES_UNMAPPED),
     invalidate: bus.point(GPUSVM_INVALIDATE),
+    dmaPfn: bus.point(DMA_PFN_TRACE),
   };
 }

@@ -9,6 +9,7 @@ import { NO_PFN } from '@gpusvm/dma-iova';
 import type { Task } from '@gpusvm/kernel';
 import { UNMAP_PAGES } from './counters.ts';
 import type { DrmGpusvmCtx } from './ctx.ts';
+import { tellUnmapped } from './device-trace.ts';
 import type { DrmGpusvm } from './gpusvm.ts';
 import { type DrmGpusvmPages, NO_ADDRS } from './pages.ts';
 
@@ -70,6 +71,7 @@ export function unmapPagesLocked(gpusvm: DrmGpusvm, pages: DrmGpusvmPages): void
   // Entry 0 is a system page wherever a strategy has something to undo in one piece; its direction is everybody's.
   if (state.active)
     pages.strategy.unmap(dev, state, systemPagesOf(gpusvm, pages), addrs.dir[0] as DmaDataDirection);
+  if (pages.lookup !== null) tellUnmapped(gpusvm, pages);
   flags.hasDevmemPages = false;
   flags.hasDmaMapping = false;
   pages.npages = 0;

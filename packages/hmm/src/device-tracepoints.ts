@@ -3,7 +3,7 @@ import type { MmuIntervalNotifier } from './mmu-interval-notifier.ts';
 
 /*
  * What a driver does with pages that it got from hmm_range_fault and migrate_vma. Only the driver knows, so a driver
- * that wants to be checked says so; see `MirrorDevice` of the sanitizer for one that does.
+ * that wants to be checked says so; see xe-driver's device-trace.ts, and `MirrorDevice` of the sanitizer.
  */
 
 /** A device page-table entry is written. */
@@ -19,6 +19,11 @@ export interface DeviceMapEvent {
   readonly write: boolean;
   /** The lookup had said that the CPU's entry is writable. */
   readonly cpuWrite: boolean;
+  /**
+   * How the driver knows that the lookup still holds: it has just asked mmu_interval_read_retry, or it has a flag for the
+   * pages that its callbacks clear (drm_gpusvm_pages_valid), which keeps an invalidation next to them from counting.
+   */
+  readonly check: 'read-retry' | 'pages-valid';
 }
 
 /** Device page-table entries of virtual pages are gone, with every cached copy. */
@@ -36,15 +41,19 @@ export interface DeviceAccessEvent {
   /** Identity of the access. */
   readonly access: object;
   readonly page: number;
+  /** -1 where the device knows no more than an address: then it is the page that its entry was made for. */
   readonly pfn: Pfn;
   readonly write: boolean;
 }
 
-/** The contents of a page are being copied or cleared for a migration; complete at `done`. */
+/**
+ * The contents of a page are being copied or cleared for a migration; complete at `done`. A device that writes through a
+ * bounce buffer names the page of the buffer; the page itself is complete when the DMA layer has copied it back.
+ */
 export interface DeviceCopyEvent {
   readonly phase: 'start' | 'done';
   readonly device: string;
-  /** -1 when the destination is cleared. */
+  /** -1 when the destination is cleared, or the device knows only where it writes. */
   readonly from: Pfn;
   readonly to: Pfn;
 }

@@ -4,8 +4,10 @@ import {
   type FaultSite,
   HPAGE_PMD_NR,
   alignUp,
+  done,
   type Machine,
   type Pfn,
+  type Task,
   type Tracepoint,
 } from '@gpusvm/kernel';
 import { type HmmCounterName, hmmCounters } from './counters.ts';
@@ -94,6 +96,11 @@ export class FolioTable extends FolioArrays {
   /** @internal a fatal signal is pending where the kernel asks for one. */
   readonly signalSite: FaultSite;
   readonly pagemaps: DevPagemap[] = [];
+  /**
+   * Empty the LRU batches of every CPU and wait for it (lru_add_drain_all, mm/swap.c); may sleep. The model has no batches,
+   * so there is nothing to wait for; whoever wants CPUs that are slow to answer replaces it.
+   */
+  lruAddDrainAll: () => Task<void> = () => done(undefined);
   /** @internal where reclaim goes on. */
   reclaimCursor = 0;
   /** Pages lost to memory errors. */

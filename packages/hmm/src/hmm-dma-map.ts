@@ -35,6 +35,21 @@ export type HmmDmaMode = 'iova' | 'dma-list' | 'stateless';
 
 const MAPPED = HMM_PFN_VALID | HMM_PFN_DMA_MAPPED;
 
+/**
+ * What became of an entry.
+ *
+ * @param flags - HMM_PFN_* flags of the entry while it is mapped.
+ * @param iommu - it went through the DMA layer, and there is an IOMMU.
+ * @param attrs - DMA_ATTR_* bits that the DMA layer was given.
+ */
+export type DmaEntryListener = (
+  phase: 'map' | 'unmap',
+  index: number,
+  flags: number,
+  iommu: boolean,
+  attrs: number,
+) => void;
+
 /** DMA mappings of a range that is faulted with `hmmRangeFault` (struct hmm_dma_map, include/linux/hmm-dma.h). */
 export class HmmDmaMap {
   readonly state: DmaIovaState = new DmaIovaState();
@@ -43,6 +58,14 @@ export class HmmDmaMap {
   /** DMA address of each entry, only where it has to be remembered. */
   dmaList: Float64Array | null = null;
   dmaEntryBytes = 0;
+  /** Told of every entry that is mapped or unmapped; null when nobody wants to know. */
+  told: DmaEntryListener | null = null;
+
+  /** DMA_ATTR_* bits of an entry, by its HMM_PFN_* flags. */
+  attributes(dev: DmaDevice, flags: number): number {
+    const coherent = dev.machine.profile.dma.requireCoherent ? DMA_ATTR_REQUIRE_COHERENT : 0;
+    return coherent | ((flags & HMM_PFN_P2PDMA) === 0 ? 0 : DMA_ATTR_MMIO);
+  }
 
   get mode(): HmmDmaMode {
     if (dmaUseIova(this.state)) return 'iova';
@@ -136,12 +159,18 @@ export function hmmDmaMapPfn(
   if (type === 'not-supported') return DMA_MAPPING_ERROR;
   if (type === 'bus-addr') {
     flags[index]! |= HMM_PFN_P2PDMA_BUS | HMM_PFN_DMA_MAPPED;
+    map.told?.('map', index, flags[index]!, false, 0);
     return p2pdmaBusAddr(p2p!.provider, physBytes);
   }
   if (type === 'thru-host-bridge') flags[index]! |= HMM_PFN_P2PDMA;
-  const addr = mapOne(dev, map, index, physBytes, attributes(dev, flags[index]!));
-  if (dmaMappingError(addr)) flags[index]! &= ~HMM_PFN_P2PDMA;
-  else flags[index]! |= HMM_PFN_DMA_MAPPED;
+  const attrs = map.attributes(dev, flags[index]!);
+  const addr = mapOne(dev, map, index, physBytes, attrs);
+  if (dmaMappingError(addr)) {
+    flags[index]! &= ~HMM_PFN_P2PDMA;
+    return addr;
+  }
+  flags[index]! |= HMM_PFN_DMA_MAPPED;
+  map.told?.('map', index, flags[index]!, dev.domain !== null, attrs);
   return addr;
 }
 
@@ -173,17 +202,13 @@ export function hmmDmaUnmapPfn(dev: DmaDevice, map: HmmDmaMap, index: number): b
   const known = flags[index]!;
   if ((known & MAPPED) !== MAPPED) return false;
   const size = map.dmaEntryBytes;
-  if ((known & HMM_PFN_P2PDMA_BUS) === 0) {
-    const attrs = attributes(dev, known);
+  const isBus = (known & HMM_PFN_P2PDMA_BUS) !== 0;
+  const attrs = isBus ? 0 : map.attributes(dev, known);
+  if (!isBus) {
     if (dmaUseIova(map.state)) dmaIovaUnlink(dev, map.state, index * size, size, DMA_BIDIRECTIONAL, attrs);
     else if (map.dmaList !== null) dmaUnmapPhys(dev, map.dmaList[index]!, size, DMA_BIDIRECTIONAL, attrs);
   }
   flags[index] = known & ~(HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS);
+  map.told?.('unmap', index, known, !isBus && dev.domain !== null, attrs);
   return true;
-}
-
-/** @internal Attributes of an entry that goes through the DMA layer. */
-export function attributes(dev: DmaDevice, flags: number): number {
-  const coherent = dev.machine.profile.dma.requireCoherent ? DMA_ATTR_REQUIRE_COHERENT : 0;
-  return coherent | ((flags & HMM_PFN_P2PDMA) === 0 ? 0 : DMA_ATTR_MMIO);
 }

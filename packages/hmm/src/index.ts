@@ -10,12 +10,14 @@ export {
   zoneDevicePageInit,
 } from './dev-pagemap.ts';
 export type { EntryCounts } from './entry-counts.ts';
+export { makeDeviceExclusiveRange } from './device-exclusive-range.ts';
 export { makeDeviceExclusive } from './device-exclusive.ts';
 export { splitFolio } from './folio-split.ts';
 export * from './folio-flags.ts';
 export { type FolioReferences, FolioTable } from './folio-table.ts';
 export { accessRemoteVm, type GupOptions, pinUserPages, unpinUserPages } from './gup.ts';
 export {
+  type DmaEntryListener,
   HmmDmaMap,
   type HmmDmaMode,
   type HmmP2p,
@@ -65,11 +67,12 @@ export { changeProtNuma } from './numa-hint.ts';
 export { oomReap } from './oom-reap.ts';
 export { AddressSpace, PageCache } from './page-cache.ts';
 export { PageTable, PmdNode } from './page-table.ts';
+export { PageTableLock } from './page-table-lock.ts';
 export * from './pte.ts';
 export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault } from './range-fault.ts';
 export { hmmRangeFaultUnlockedTimeout } from './range-fault-unlocked.ts';
-export { type CachedAt, reclaimFolio, shrinkAnon } from './reclaim.ts';
+export { type CachedAt, type ReclaimOptions, reclaimFolio, shrinkAnon } from './reclaim.ts';
 export type { RmapPlace } from './rmap.ts';
 export type { Swap } from './swap.ts';
 export * from './tracepoints.ts';

@@ -24,6 +24,7 @@ export function* migrateUnmap(
   ramSlots: number,
 ): Task<number> {
   let failed = 0;
+  let drained = false;
   const asked = ramSlots === 0 || folios.isolateSite.tryPass(ramSlots);
   if (folios.machine.scheduler.preemptive) yield UNMAP;
   for (let found = nextTrouble(folios, src, 0, slots, faultFolio, asked); found !== slots; ) {
@@ -31,6 +32,16 @@ export function* migrateUnmap(
     const i = isolated ? found : -1 - found;
     const pfn = src.pfn[i]!;
     const head = folios.head(pfn);
+    if (!isolated && !drained) {
+      // It may be in a batch of some CPU: at most one drain a migration, with the locks of everything collected.
+      drained = true;
+      const busy = (folios.flags[head]! & FOLIO_ISOLATED) !== 0;
+      yield* folios.lruAddDrainAll();
+      if (busy && (folios.flags[head]! & FOLIO_ISOLATED) === 0) {
+        found = nextTrouble(folios, src, i, slots, faultFolio, asked);
+        continue;
+      }
+    }
     if (isolated && folios.maps[head] !== 0) yield* tryToMigrate(folios, head, false);
     if (!isolated || folios.maps[head] !== 0 || isPinned(folios, head, faultFolio)) {
       giveBack(folios, src, i, pfn, faultFolio);
@@ -72,8 +83,6 @@ function nextTrouble(
 /** migrate_vma_check_page: more references than map counts and known holders. */
 function isPinned(folios: FolioTable, head: Pfn, faultFolio: Pfn): boolean {
   const flags = folios.flags[head]!;
-  // Large folios migrate since device THP only.
-  if (folios.orders[head] !== 0 && !folios.machine.profile.hmm.deviceThp) return true;
   let extra = 1;
   if ((flags & FOLIO_DEVICE) !== 0) extra++;
   if (head === faultFolio) extra++;

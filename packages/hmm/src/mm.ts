@@ -17,6 +17,7 @@ import { mprotect, type Protection } from './mprotect.ts';
 import { type MremapOptions, mremap } from './mremap.ts';
 import { munmap } from './munmap.ts';
 import { PageTable } from './page-table.ts';
+import { PageTableLock } from './page-table-lock.ts';
 import {
   ENTRY_KINDS,
   type EntryKind,
@@ -47,6 +48,8 @@ export class Mm {
   readonly mmapLock: RwSem;
   readonly vmas: VmaTree = new VmaTree();
   readonly pageTable: PageTable;
+  /** Lock of PMD entries where they are changed by a migration. */
+  readonly pmdLock: PageTableLock = new PageTableLock();
   /** Null until the first interval notifier; hot paths then skip notification. */
   notifiers: MmuNotifierSubscriptions | null = null;
   users = 1;

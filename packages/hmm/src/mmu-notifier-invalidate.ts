@@ -35,7 +35,7 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   trace(mm, range, 'start', curSeq);
   traceRange(mm, range, 'start');
   const callback = mm.folios.protocol.callback;
-  const finishes: MmuIntervalNotifierFinish[] = [];
+  let finishes: MmuIntervalNotifierFinish[] | null = null;
   let err: Errno = 0;
   for (const sub of hit) {
     if (preemptive) yield CALLBACK;
@@ -43,11 +43,12 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
     const ops = sub.ops!;
     if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
     const ok = usesTwoPasses(mm, ops)
-      ? yield* callFirst(sub, range, curSeq, finishes)
+      ? yield* callFirst(sub, range, curSeq, (finishes ??= []))
       : yield* ops.invalidate!(sub, range, curSeq);
-    const pending = finishes.some((finish) => finish.notifier === sub);
-    if (callback.enabled)
+    if (callback.enabled) {
+      const pending = finishes?.some((finish) => finish.notifier === sub) === true;
       callback.emit({ phase: pending ? 'first' : 'end', mm, sub, range, curSeq, result: ok });
+    }
     if (ok) continue;
     if (!range.blockable) {
       err = -EAGAIN;
@@ -58,7 +59,7 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
       `callback of pages ${sub.startPage}..${sub.lastPage} refused`,
     );
   }
-  for (const finish of finishes) {
+  for (const finish of finishes ?? []) {
     if (preemptive) yield FINISH;
     const sub = finish.notifier!;
     yield* sub.ops!.invalidateFinish!(finish);

@@ -45,11 +45,15 @@ export class MmuNotifierSubscriptions {
     this.active.delete(range);
     if (this.active.size > 0 || !this.invalidating) return;
     this.invalidateSeq++;
+    if (this.deferred.size > 0) this.#catchUp();
+    this.queue.wakeAll();
+  }
+
+  #catchUp(): void {
     for (const sub of this.deferred) {
       if (this.tree.has(sub)) this.tree.remove(sub);
       else this.tree.insert(sub);
     }
     this.deferred.clear();
-    this.queue.wakeAll();
   }
 }

@@ -110,7 +110,7 @@ function* faultPages(
   const vma = mm.vmas.lookup(startPage);
   if (vma === null || vma.io) return -EFAULT;
   if (write && !vma.write) return -EPERM;
-  if (!vma.read) return -EFAULT;
+  if (!vma.read || vma.ownFaultsOnly) return -EFAULT;
   mm.folios.counters.values[PAGES_FAULTED]! += endPage - startPage;
   const { preemptive } = mm.machine.scheduler;
   const exact = mm.machine.profile.hmm.faultErrno === 'from-fault';

@@ -48,6 +48,7 @@ export class RangeWalk {
   readonly #range: HmmRange;
   readonly #pfn: Float64Array;
   readonly #flags: Uint16Array;
+  readonly #faultsOwn: boolean;
 
   constructor(mm: Mm, range: HmmRange) {
     this.#mm = mm;
@@ -55,6 +56,7 @@ export class RangeWalk {
     this.#pfn = range.pfns.pfn;
     this.#flags = range.pfns.flags;
     this.page = range.startPage;
+    this.#faultsOwn = mm.machine.profile.hmm.ownPageWrite === 'faulted';
   }
 
   /** Walk on, at most to the end of one PMD or of a VMA. Does not sleep. */
@@ -110,7 +112,10 @@ export class RangeWalk {
       return this.#fill(stop, pfn, protnone ? 0 : cpu | PMD_ORDER_BITS);
     }
     if (kind === PTE_DEVICE && this.#isOwn(node.hugePfn)) {
-      return this.#fill(stop, pfn, HMM_PFN_VALID | write | PMD_ORDER_BITS);
+      const own = HMM_PFN_VALID | write;
+      const wanted = this.#faultsOwn ? this.#need(stop, own) : 0;
+      if (wanted !== 0) return this.#fault(stop, wanted);
+      return this.#fill(stop, pfn, own | PMD_ORDER_BITS);
     }
     const need = this.#need(stop, 0);
     if (need !== 0) return this.#fault(stop, need);
@@ -138,10 +143,10 @@ export class RangeWalk {
       }
       let cpu = mapped;
       let frame = pfn[slot]!;
-      if (cpu === 0 && (entry & PTE_KIND) === PTE_DEVICE && this.#isOwn(frame)) {
-        // Never faults, even if a write was asked for and the entry is read-only (finding F1).
-        cpu = HMM_PFN_VALID | ((entry & PTE_WRITE) >> 3);
-      } else {
+      const own = cpu === 0 && (entry & PTE_KIND) === PTE_DEVICE && this.#isOwn(frame);
+      if (own) cpu = HMM_PFN_VALID | ((entry & PTE_WRITE) >> 3);
+      // An own page never faults, even if a write was asked for and the entry is read-only (finding F1).
+      if (!own || this.#faultsOwn) {
         const request = (old & mask) | defaults;
         if ((request & HMM_PFN_REQ_FAULT) !== 0 && (request & ~cpu & REQUESTS) !== 0) {
           this.page = node.startPage + slot;
@@ -151,7 +156,7 @@ export class RangeWalk {
             (request & HMM_PFN_REQ_WRITE) !== 0 ? NEED_FAULT | NEED_WRITE : NEED_FAULT,
           );
         }
-        if (cpu === 0 && !isMapped(entry)) frame = -1;
+        if (!own && cpu === 0 && !isMapped(entry)) frame = -1;
       }
       out[i] = frame;
       flags[i] = (old & HMM_PFN_STICKY) | cpu;

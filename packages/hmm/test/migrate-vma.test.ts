@@ -1,4 +1,4 @@
-import { EINVAL, type Errno, type Pfn, type Task } from '@gpusvm/kernel';
+import { done, EINVAL, type Errno, type Pfn, type Task } from '@gpusvm/kernel';
 import { describe, expect, test } from 'vitest';
 import {
   DevPagemap,
@@ -271,6 +271,40 @@ describe('slots that come back empty', () => {
       W,
       0,
     ]);
+  });
+
+  test('a page in the LRU batch of a CPU, unless the one drain of the migration brings it out', () => {
+    for (const drainHelps of [true, false]) {
+      let drains = 0;
+      const off: Pfn[] = [];
+      const batch = (w: Raw): void => {
+        off.push(w.mm.pfnAt(P), w.mm.pfnAt(P + 1));
+        for (const pfn of off) w.folios.isolateLru(pfn);
+        w.folios.lruAddDrainAll = () => {
+          drains++;
+          if (drainHelps) w.folios.putbackLru(off.shift()!);
+          return done(undefined);
+        };
+      };
+      const unbatch = (w: Raw): void => off.forEach((pfn) => w.folios.putbackLru(pfn));
+      expect(collectOf(pages(2), batch, unbatch)).toEqual([drainHelps ? W : 0, 0]);
+      expect(drains).toBe(1);
+    }
+  });
+
+  test('the lock of a PMD is balanced, and says so when it is not', () => {
+    check(
+      (w) => w.map(P, 512, THP, 1),
+      function* (w) {
+        const args = w.args(P, 512, SYSTEM | MIGRATE_VMA_SELECT_COMPOUND);
+        yield* migrateVmaSetup(args);
+        yield* migrateVmaFinalize(args);
+        expect(() => w.mm.pmdLock.unlock()).toThrow('released but not held');
+        w.mm.pmdLock.lock();
+        expect(() => w.mm.pmdLock.lock()).toThrow('taken twice');
+        w.mm.pmdLock.unlock();
+      },
+    );
   });
 
   test('a THP whose split fails costs the rest of its 2 MiB', () => {

@@ -5,6 +5,7 @@ import {
   EINVAL,
   ENOMEM,
   EOPNOTSUPP,
+  EPERM,
   KERNEL_PROFILES,
   type KernelProfileName,
   type Task,
@@ -170,13 +171,30 @@ describe.each(ALL)('the version matrix on %s', (profile) => {
     });
   });
 
-  test('own device pages that are read-only come back without WRITE, in every kernel (F1)', () => {
+  test.each([RW, THP])(
+    'own device pages that are read-only come back without WRITE, in every Linux (F1)',
+    (vma) => {
+      play(profile, function* (w, dev) {
+        yield* w.map(P, 512, vma, 1);
+        expect(yield* dev.toDev(P, 512)).toBe(0);
+        yield* w.mm.mprotect(P, 512, { read: true, write: false });
+        expect(yield* dev.write(P, 1, 2)).toBe(profile === 'next' ? -EPERM : -EFAULT);
+        yield* w.mm.mprotect(P, 512, RW);
+        expect(yield* dev.write(P, 1, 2)).toBe(profile === 'next' ? 0 : -EFAULT);
+        expect(yield* w.mm.cpuRead(P)).toBe(profile === 'next' ? 2 : 1);
+      });
+    },
+  );
+
+  test('the vvar mapping has pages in 7.3, which a device cannot fault in', () => {
+    const pfnmap = profile === 'linux-6.12';
+    expect(KERNEL_PROFILES[profile].hmm.vvarMapping).toBe(pfnmap ? 'pfnmap' : 'mixedmap');
     play(profile, function* (w, dev) {
-      yield* w.map(P, 1, RW, 1);
-      expect(yield* dev.toDev(P, 1)).toBe(0);
-      yield* w.mm.mprotect(P, 1, { read: true, write: false });
-      yield* w.mm.mprotect(P, 1, RW);
-      expect(yield* dev.write(P, 1, 2)).toBe(-EFAULT);
+      yield* w.mm.mmap(P, 1, { read: true, write: false, mixedmap: true, ownFaultsOnly: true });
+      expect(yield* dev.read(P, 1)).toBe(-EFAULT);
+      expect(yield* dev.write(P, 1, 2)).toBe(-EPERM);
+      yield* w.mm.cpuRead(P);
+      expect(yield* dev.read(P, 1)).toHaveLength(1);
     });
   });
 });

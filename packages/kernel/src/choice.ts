@@ -12,7 +12,8 @@ export type Decide = (n: number, draw: (n: number) => number) => number;
  */
 export class Choice {
   readonly seed: number;
-  readonly #generator: RandomGenerator;
+  /** Made by the first draw: an explorer makes machines by the hundred thousand, and asks no seed. */
+  #generator: RandomGenerator | null = null;
   readonly #decide: Decide | null;
   readonly #draw = (n: number): number => this.#drawOne(n);
   /** Choices made so far. */
@@ -28,7 +29,6 @@ export class Choice {
     }
     this.seed = seed;
     this.#decide = decide;
-    this.#generator = xoroshiro128plus(seed | 0);
   }
 
   /**
@@ -50,8 +50,9 @@ export class Choice {
   #drawOne(n: number): number {
     // The draws of the last, incomplete multiple of n are thrown away: they would favour the low alternatives.
     const limit = TWO_31 - (TWO_31 % n);
+    const generator = (this.#generator ??= xoroshiro128plus(this.seed | 0));
     let draw: number;
-    do draw = this.#generator.next() >>> 1;
+    do draw = generator.next() >>> 1;
     while (draw >= limit);
     return draw % n;
   }

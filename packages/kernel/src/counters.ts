@@ -19,7 +19,7 @@ class Group<N extends string> implements CounterGroup<N> {
   readonly name: string;
   readonly names: readonly N[];
   readonly values: Float64Array;
-  readonly #sources = new Set<() => void>();
+  #sources: Set<() => void> | null = null;
 
   constructor(name: string, names: readonly N[]) {
     this.name = name;
@@ -36,14 +36,16 @@ class Group<N extends string> implements CounterGroup<N> {
 
   addSource(fold: () => void): () => void {
     const own = (): void => fold();
-    this.#sources.add(own);
+    const sources = (this.#sources ??= new Set());
+    sources.add(own);
     return () => {
-      if (this.#sources.delete(own)) fold();
+      if (sources.delete(own)) fold();
     };
   }
 
   /** Make {@link values} current. */
   fold(): void {
+    if (this.#sources === null) return;
     for (const fold of this.#sources) fold();
   }
 }

@@ -42,18 +42,33 @@ export interface KernelProfile {
     readonly dmaMap: boolean;
     /** Event of a CPU fault that ends device exclusivity: EXCLUSIVE in 6.12, CLEAR in 7.3. */
     readonly exclusiveRevokeEvent: 'EXCLUSIVE' | 'CLEAR';
-    /** What `make_device_exclusive` does with a PMD mapping: remap it by PTEs (7.3), or split the folio and fail (6.12). */
-    readonly exclusiveThp: 'remap' | 'split-busy';
+    /**
+     * How pages become device-exclusive. `page`: one by one, large folios too, and the entry keeps its map count (6.15,
+     * `make_device_exclusive`). `range`: `make_device_exclusive_range` refuses tail pages, takes a large folio whole by its
+     * head, and an entry keeps a reference and its permission but no map count (6.12).
+     */
+    readonly deviceExclusive: 'page' | 'range';
     /** Event with which the OOM reaper zaps a VMA: UNMAP in 6.12, CLEAR in 7.3. */
     readonly oomReapEvent: 'UNMAP' | 'CLEAR';
     /** A collapse demands one writable page in the range (6.12; 7.3 dropped it). */
     readonly collapseNeedsWritable: boolean;
     /** MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13). */
     readonly guardRegions: boolean;
+    /** MADV_DONTNEED of a whole 2 MiB frees its empty page table (6.14, 6375e95f381e). */
+    readonly dontneedFreesTables: boolean;
+    /** A mapping without anonymous pages takes a changed neighbour in that has some (6.16). */
+    readonly mergeIntoEmptyVma: boolean;
     /** An mremap that only moves takes several VMAs (6.17). */
     readonly mremapMovesVmas: boolean;
     /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
     readonly faultErrno: 'from-fault' | 'efault';
+    /** The vvar mapping of a process holds pages (VM_MIXEDMAP; measured on 7.3) or page frames (VM_PFNMAP, on 6.12). */
+    readonly vvarMapping: 'mixedmap' | 'pfnmap';
+    /**
+     * What `hmm_range_fault` does with a write request for an own device-private page whose entry is read-only: report
+     * it without WRITE and succeed (every Linux so far, against its documentation), or fault it as any other page.
+     */
+    readonly ownPageWrite: 'reported' | 'faulted';
   };
   readonly pagemap: {
     /** To-RAM paths undo the DMA mapping before pages become visible (7.3, 9e6372ec2a39). */
@@ -94,12 +109,16 @@ const LINUX_7_3: KernelProfile = {
     twoPassNotifiers: true,
     dmaMap: true,
     exclusiveRevokeEvent: 'CLEAR',
-    exclusiveThp: 'remap',
+    deviceExclusive: 'page',
     oomReapEvent: 'CLEAR',
     collapseNeedsWritable: false,
     guardRegions: true,
+    dontneedFreesTables: true,
+    mergeIntoEmptyVma: true,
     mremapMovesVmas: true,
     faultErrno: 'from-fault',
+    vvarMapping: 'mixedmap',
+    ownPageWrite: 'reported',
   },
   pagemap: { toRamOrder: 'unmap-first', demoteToOrder0: true, retiredFolios: true },
   gpusvm: { rangeRemoveUnmaps: false, refuseIoVma: true, unmapMode: 'unlink-free' },
@@ -140,12 +159,16 @@ const LINUX_6_12: KernelProfile = {
     twoPassNotifiers: false,
     dmaMap: false,
     exclusiveRevokeEvent: 'EXCLUSIVE',
-    exclusiveThp: 'split-busy',
+    deviceExclusive: 'range',
     oomReapEvent: 'UNMAP',
     collapseNeedsWritable: true,
     guardRegions: false,
+    dontneedFreesTables: false,
+    mergeIntoEmptyVma: false,
     mremapMovesVmas: false,
     faultErrno: 'efault',
+    vvarMapping: 'pfnmap',
+    ownPageWrite: 'reported',
   },
 };
 
@@ -155,7 +178,7 @@ export const KERNEL_PROFILES: Readonly<Record<KernelProfileName, KernelProfile>>
   'linux-7.0': frozen(LINUX_7_0),
   'linux-7.2': frozen(LINUX_7_2),
   'linux-7.3': frozen(LINUX_7_3),
-  next: frozen({ ...LINUX_7_3, name: 'next' }),
+  next: frozen({ ...LINUX_7_3, name: 'next', hmm: { ...LINUX_7_3.hmm, ownPageWrite: 'faulted' } }),
 });
 
 function frozen(profile: KernelProfile): KernelProfile {

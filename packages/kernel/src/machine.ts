@@ -49,7 +49,7 @@ export class Machine {
   readonly scheduler: Scheduler;
   readonly #warn: Tracepoint<WarnEvent>;
   readonly #warnings: CounterGroup<'warn'>;
-  readonly #warnedOnce = new Set<string>();
+  #warnedOnce: Set<string> | null = null;
   /** Owner of locks that are taken outside of any task, for instance by set-up code of a test. */
   readonly #outside: TaskHandle = new TaskHandle(0, 'outside of any task', done(undefined));
 
@@ -106,6 +106,7 @@ export class Machine {
 
   /** WARN_ON_ONCE: as {@link warn}, the first time per site. */
   warnOnce(site: string, message: string): void {
+    this.#warnedOnce ??= new Set();
     if (this.#warnedOnce.has(site)) return;
     this.#warnedOnce.add(site);
     this.warn(site, message);
@@ -119,8 +120,7 @@ export class Machine {
 
 /** The name may come from a command line, so that the type says too much. */
 function profileByName(name: string): KernelProfile {
-  const profile = Object.entries(KERNEL_PROFILES).find(([known]) => known === name)?.[1];
-  if (profile !== undefined) return profile;
+  if (Object.hasOwn(KERNEL_PROFILES, name)) return KERNEL_PROFILES[name as KernelProfileName];
   throw new RangeError(
     `unknown kernel profile ${name}: use one of ${Object.keys(KERNEL_PROFILES).join(', ')}`,
   );

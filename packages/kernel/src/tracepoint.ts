@@ -121,7 +121,7 @@ interface AllListener {
 /** The observability bus of a machine. */
 export class TraceBus {
   readonly #points = new Map<string, Point>();
-  readonly #all = new Set<AllListener>();
+  readonly #all: AllListener[] = [];
 
   /** The machine's instance of a declared tracepoint; keep it in a field. */
   point<T, A extends readonly unknown[]>(def: TracepointDef<T, A>): Tracepoint<T, A> {
@@ -155,10 +155,11 @@ export class TraceBus {
    */
   onAll(listener: (record: TraceRecord) => void): () => void {
     const all: AllListener = { listener, stops: [] };
-    this.#all.add(all);
+    this.#all.push(all);
     for (const point of this.#points.values()) if (!point.live) forward(point, all);
     return () => {
-      this.#all.delete(all);
+      const at = this.#all.indexOf(all);
+      if (at >= 0) this.#all.splice(at, 1);
       for (const stop of all.stops.splice(0)) stop();
     };
   }

@@ -18,7 +18,6 @@ export class PinnedArena implements PhysicalMemory, Disposable {
   readonly totalPages: number;
   readonly unitBytes = 1;
   readonly memory: SysMemory;
-  readonly #isOwner: boolean;
   readonly #blocks: PageBlocks;
   readonly #offset: number;
   readonly #view: DataView;
@@ -26,25 +25,15 @@ export class PinnedArena implements PhysicalMemory, Disposable {
   /**
    * @param machine - owner; fault site `memory.alloc_pages`, ledger kind `physical page`.
    * @param o - `pages`: size; page 0 is never handed out. `hugePages`: ask for them, or for none; default true.
-   *   `memory`: what another arena of at least this size had, to be used again; whoever made it gives it back.
    * @throws KernelError `mmap` ENOMEM.
    */
-  constructor(
-    machine: Machine,
-    sys: Sys,
-    o: { readonly pages: number; readonly hugePages?: boolean; readonly memory?: SysMemory },
-  ) {
+  constructor(machine: Machine, sys: Sys, o: { readonly pages: number; readonly hugePages?: boolean }) {
     this.#blocks = new PageBlocks(machine, o.pages);
     this.totalPages = o.pages;
     const lengthBytes = o.pages * PAGE + HUGE;
-    const memory = o.memory ?? sys.mmap({ lengthBytes });
+    const memory = sys.mmap({ lengthBytes });
     if (typeof memory === 'number') throw new KernelError('mmap', memory, { lengthBytes });
-    if (memory.lengthBytes < lengthBytes)
-      throw new RangeError(
-        `an arena of ${o.pages} pages needs ${lengthBytes} bytes, not ${memory.lengthBytes}`,
-      );
     this.memory = memory;
-    this.#isOwner = o.memory === undefined;
     this.#offset = Number((BigInt(HUGE) - (memory.address % BigInt(HUGE))) % BigInt(HUGE));
     // A kernel without transparent huge pages refuses the advice; everything works with small ones too.
     memory.adviseHuge(o.hugePages ?? true);
@@ -108,7 +97,7 @@ export class PinnedArena implements PhysicalMemory, Disposable {
 
   /** Give the memory back. Unmap it from every IOAS first: what is mapped stays pinned. */
   [Symbol.dispose](): void {
-    if (!this.#isOwner || this.memory.address === 0n) return;
+    if (this.memory.address === 0n) return;
     const err = this.memory.unmap();
     if (err === -EBUSY) throw new KernelError('munmap', err, { pages: this.totalPages });
   }

@@ -2,6 +2,7 @@ import { drmGpusvmPagesValid } from '@gpusvm/drm-gpusvm';
 import { EAGAIN, type Errno, type SchedPoint, schedPoint, type Task } from '@gpusvm/kernel';
 import { BIND_US_4K, sizeClass } from './counters.ts';
 import type { GpuVma } from './gpu-vma.ts';
+import { tellBound } from './device-trace.ts';
 import { XE_PAGE_RW, XE_PPGTT_PTE_DM, XE_USM_PPGTT_PTE_AE } from './pt-encoding.ts';
 import type { LeafFormat } from './pt-fill.ts';
 import { ptUnbindRange } from './pt-unbind.ts';
@@ -34,7 +35,7 @@ export function* xeVmRangeRebind(vm: XeVm, vma: GpuVma, range: XeSvmRange): Task
   if (err !== 0) return err;
   if (xe.machine.scheduler.preemptive) yield PT_STAGED;
   yield* notifierLock.downRead();
-  if (!preCommit(vm, range)) {
+  if (!xe.ops.preCommit(vm, range)) {
     notifierLock.upRead();
     vm.stage.abort();
     return -EAGAIN;
@@ -44,16 +45,12 @@ export function* xeVmRangeRebind(vm: XeVm, vma: GpuVma, range: XeSvmRange): Task
   vm.stage.commit(rebind);
   range.tilePresent = true;
   range.tileInvalidated = false;
+  if (xe.deviceTrace.map.enabled) tellBound(vm, range);
   notifierLock.upRead();
   xe.counters.values[BIND_US_4K + sizeClass(range.sizePages)]! += (xe.machine.clock.nowNs - startNs) / 1000;
   const { startPage, endPage } = range;
   if (xe.trace.bind.enabled) xe.trace.bind.emit({ asid: vm.asid, startPage, endPage, entries, rebind });
   return 0;
-}
-
-/** The commit gate (xe_pt_svm_userptr_pre_commit); notifier lock held. */
-function preCommit(vm: XeVm, range: XeSvmRange): boolean {
-  return drmGpusvmPagesValid(vm.svm, range.pages);
 }
 
 /**
@@ -77,7 +74,7 @@ export function* xeVmRangeUnbind(vm: XeVm, range: XeSvmRange): Task<void> {
  */
 function leafFormat(vm: XeVm, vma: GpuVma): LeafFormat {
   const { options } = vm.xe;
-  const write = vma.readOnly ? 0 : XE_PAGE_RW;
+  const write = vm.xe.ops.mayWrite(vma) ? XE_PAGE_RW : 0;
   const systemAtomics = options.deviceAtomicsOnSystem && vma.atomic === 'device';
   const format = vm.leafFormat;
   format.vramFlags = write | XE_PPGTT_PTE_DM | (vma.atomic === 'cpu' ? 0 : XE_USM_PPGTT_PTE_AE);

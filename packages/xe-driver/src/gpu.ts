@@ -1,4 +1,5 @@
 import { NO_TAG } from '@gpusvm/dma-iova';
+import type { DeviceAccessEvent } from '@gpusvm/hmm';
 import {
   Completion,
   ECANCELED,
@@ -8,8 +9,10 @@ import {
   type SchedPoint,
   schedPoint,
   type Task,
+  type Tracepoint,
 } from '@gpusvm/kernel';
 import { GPU_REFAULT_LIMIT } from './config.ts';
+import { toldAccess } from './device-trace.ts';
 import { TLB_ATOMIC, TLB_VALID, TLB_VRAM, TLB_WRITE } from './gpu-tlb.ts';
 import {
   XE_PAGEFAULT_ACCESS_ATOMIC,
@@ -59,12 +62,14 @@ const ATOMIC: AccessKind = {
 export class XeGpu {
   readonly #xe: XeDevice;
   readonly #walker: PtWalker;
+  readonly #told: Tracepoint<DeviceAccessEvent>;
   /** Frame (address / 4096) of the last translation. */
   #frame = 0;
 
   constructor(xe: XeDevice) {
     this.#xe = xe;
     this.#walker = new PtWalker(xe.pt);
+    this.#told = xe.deviceTrace.access;
   }
 
   /**
@@ -119,9 +124,12 @@ export class XeGpu {
     for (let n = 0; n < GPU_REFAULT_LIMIT; n++) {
       const flags = this.#translate(vm, page);
       if ((flags & ATOMIC.need) === ATOMIC.need) {
-        const old = this.#readFrame(flags);
+        const told = this.#told.enabled;
+        const old = told ? this.#toldRead(vm, page, flags) : this.#readFrame(flags);
         if (old < 0) return old;
-        const stored = this.#writeFrame(flags, old + addend);
+        const stored = told
+          ? this.#toldWrite(vm, page, flags, old + addend)
+          : this.#writeFrame(flags, old + addend);
         return stored === 0 ? old : stored;
       }
       const err = yield* this.#fault(vm, page, ATOMIC);
@@ -172,12 +180,27 @@ export class XeGpu {
 
   #load(vm: XeVm, page: number): number {
     const flags = this.#translate(vm, page);
-    return flags === 0 ? NO_TAG : this.#readFrame(flags);
+    if (flags === 0) return NO_TAG;
+    return this.#told.enabled === true ? this.#toldRead(vm, page, flags) : this.#readFrame(flags);
   }
 
   #store(vm: XeVm, page: number, tag: number, kind: AccessKind): number {
     const flags = this.#translate(vm, page);
-    return (flags & kind.need) === kind.need ? this.#writeFrame(flags, tag) : NO_TAG;
+    if ((flags & kind.need) !== kind.need) return NO_TAG;
+    return this.#told.enabled === true ? this.#toldWrite(vm, page, flags, tag) : this.#writeFrame(flags, tag);
+  }
+
+  /** Somebody listens to what the device does. Apart, so that the path without stays short. */
+  #toldRead(vm: XeVm, page: number, flags: number): number {
+    return toldAccess(vm, page, this.#pfn(flags), false, () => this.#readFrame(flags));
+  }
+
+  #toldWrite(vm: XeVm, page: number, flags: number, tag: number): Errno {
+    return toldAccess(vm, page, this.#pfn(flags), true, () => this.#writeFrame(flags, tag));
+  }
+
+  #pfn(flags: number): number {
+    return (flags & TLB_VRAM) === 0 ? -1 : this.#xe.vram.dpaFrameToPfn(this.#frame);
   }
 
   #readFrame(flags: number): number {

@@ -1,4 +1,5 @@
 import { type DmaDevice, NO_TAG } from '@gpusvm/dma-iova';
+import { DEVICE_COPY_TRACE, type DeviceCopyEvent } from '@gpusvm/hmm';
 import {
   DmaFence,
   EINVAL,
@@ -62,6 +63,7 @@ export class XeMigrate {
   readonly #vramSide: PtWalker;
   readonly #site: FaultSite;
   readonly #traced: Tracepoint<XeCopyEvent>;
+  readonly #told: Tracepoint<DeviceCopyEvent>;
   readonly #queue: WorkQueue;
   readonly #work: Work;
   readonly #jobs: CopyJob[] = [];
@@ -84,6 +86,7 @@ export class XeMigrate {
     this.#vramSide = new PtWalker(pool);
     this.#site = machine.faultInjection.site('xe.migrate_job');
     this.#traced = machine.trace.point(XE_COPY);
+    this.#told = machine.trace.point(DEVICE_COPY_TRACE);
     this.#queue = new WorkQueue(machine, 'xe migrate');
     this.#work = new Work(() => this.#run());
   }
@@ -142,9 +145,10 @@ export class XeMigrate {
 
   #submit(job: CopyJob): DmaFence | Errno {
     if (this.#site.shouldFail()) return -ENOMEM;
+    if (this.#told.enabled) this.#tell(job, 'start');
     const ready = this.#jobs.length === 0 && !this.#work.pending && job.dependency?.signalled !== false;
     if (ready && !this.#machine.scheduler.preemptive) {
-      job.fence.signal(this.#execute(job));
+      job.fence.signal(this.#executed(job));
     } else {
       this.#jobs.push(job);
       this.#queue.queueWork(this.#work);
@@ -158,11 +162,36 @@ export class XeMigrate {
       const job = this.#jobs[0]!;
       if (preemptive) yield COPY_JOB;
       const failed = job.dependency === null ? 0 : yield* job.dependency.wait();
-      const err = failed === 0 ? this.#execute(job) : failed;
+      const err = failed === 0 ? this.#executed(job) : failed;
       if (preemptive) yield COPY_DONE;
       this.#jobs.shift();
       job.fence.signal(err);
     }
+  }
+
+  #executed(job: CopyJob): Errno {
+    const err = this.#execute(job);
+    if (err === 0 && this.#told.enabled) this.#tell(job, 'done');
+    return err;
+  }
+
+  /** Tell of every page that the job writes. */
+  #tell({ entries, first, pages, dpaFrame, toVram }: CopyJob, phase: 'start' | 'done'): void {
+    const device = this.#device.name;
+    for (let i = 0, at = 0; i < pages; i++) {
+      if (entries !== null && i >= at + (1 << entries.order[first + at]!)) at = i;
+      const to = toVram
+        ? this.#vram.dpaFrameToPfn(dpaFrame + i)
+        : this.#systemPfn(entries!.addr[first + at]!) + i - at;
+      this.#told.emit({ phase, device, from: -1, to });
+    }
+  }
+
+  /** Page frame behind a DMA address; the buffer's where it is bounced. */
+  #systemPfn(addrBytes: number): number {
+    const frame = addrBytes / PAGE_SIZE;
+    const { domain } = this.#device;
+    return domain === null ? frame : domain.translate(frame);
   }
 
   #execute(job: CopyJob): Errno {

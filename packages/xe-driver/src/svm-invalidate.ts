@@ -1,8 +1,15 @@
-import { drmGpusvmUnmapPages, type DrmGpusvmNotifier, drmGpusvmRangeSetUnmapped } from '@gpusvm/drm-gpusvm';
+import {
+  drmGpusvmPagesValid,
+  drmGpusvmUnmapPages,
+  type DrmGpusvmNotifier,
+  drmGpusvmRangeSetUnmapped,
+} from '@gpusvm/drm-gpusvm';
 import type { MmuNotifierRange } from '@gpusvm/hmm';
 import { type SchedPoint, schedPoint, type Task } from '@gpusvm/kernel';
 import { SVM_TLB_INVAL_COUNT, SVM_TLB_INVAL_US } from './counters.ts';
+import { tellFlushed } from './device-trace.ts';
 import { queueGarbage } from './garbage-collector.ts';
+import type { GpuVma } from './gpu-vma.ts';
 import { ptZapRange } from './pt-walk.ts';
 import type { XeSvmRange } from './svm-range.ts';
 import type { XeVm } from './vm.ts';
@@ -11,10 +18,14 @@ import type { XeVm } from './vm.ts';
 export const SVM_ZAPPED: SchedPoint = schedPoint('xe_svm_invalidate: zapped, TLB not flushed');
 
 /**
- * The steps of an invalidation, one table for each device. Replacing one of them is how a historical bug is put
- * back; nothing in this package does.
+ * The steps of an invalidation and what a bind asks, one table for each device. Replacing one of them is how a historical
+ * bug is put back; nothing in this package does.
  */
 export interface XeSvmOps {
+  /** The commit gate of a bind (xe_pt_svm_userptr_pre_commit); notifier lock held. */
+  preCommit(vm: XeVm, range: XeSvmRange): boolean;
+  /** Whether entries of an area allow writes. */
+  mayWrite(vma: GpuVma): boolean;
   /** Zero the entries of a range; the number of entries zeroed. Does not sleep. */
   zapPtes(vm: XeVm, range: XeSvmRange): number;
   /** Make the zeroes visible to the device (xe_device_wmb). Does not sleep. */
@@ -28,6 +39,8 @@ export interface XeSvmOps {
 /** The correct steps. */
 export function xeSvmOps(): XeSvmOps {
   return {
+    preCommit: (vm, range) => drmGpusvmPagesValid(vm.svm, range.pages),
+    mayWrite: (vma) => !vma.readOnly,
     zapPtes(vm, range) {
       const { xe } = vm;
       const entries = ptZapRange(xe.pt, vm.root, 0, range.startPage, range.endPage);
@@ -45,6 +58,7 @@ export function xeSvmOps(): XeSvmOps {
       const startNs = xe.machine.clock.nowNs;
       xe.counters.values[SVM_TLB_INVAL_COUNT]!++;
       yield* xe.tlbInval.wait(xe.tlbInval.submitRange(vm.asid, startPage, endPage));
+      if (xe.deviceTrace.unmap.enabled) tellFlushed(vm, startPage, endPage);
       xe.counters.values[SVM_TLB_INVAL_US]! += (xe.machine.clock.nowNs - startNs) / 1000;
     },
     *unmapPages(vm, range) {

@@ -21,6 +21,7 @@ import {
   type Task,
   Work,
 } from '@gpusvm/kernel';
+import { tellFlushed } from './device-trace.ts';
 import { garbageWorker } from './garbage-collector.ts';
 import { type AtomicAttribute, GpuVmaTree } from './gpu-vma.ts';
 import { LEVEL_PAGES, PT_ENTRIES } from './pt-encoding.ts';
@@ -199,6 +200,7 @@ export class XeVm {
       if (xe.pt.words[xe.pt.base(this.root) + i * 2] !== 0) xe.pt.write(this.root, i, 0, 0);
     }
     yield* xe.tlbInval.wait(xe.tlbInval.submitAsid(this.asid));
+    if (xe.deviceTrace.unmap.enabled) tellFlushed(this, 0, XE_VM_PAGES);
     this.svm.notifierLock.upRead();
     this.lock.upWrite();
     this.garbageEnabled = false;

@@ -54,6 +54,11 @@ export class VramRegion {
     return pfn - this.#hpaBasePfn() + this.dpaBaseFrame;
   }
 
+  /** DPA frame -> page-frame number. */
+  dpaFrameToPfn(dpaFrame: number): Pfn {
+    return dpaFrame - this.dpaBaseFrame + this.#hpaBasePfn();
+  }
+
   /** Offset of an allocation, in pages -> page-frame number (block_offset_to_pfn). */
   offsetToPfn(offsetPages: number): Pfn {
     return offsetPages + this.#hpaBasePfn();

@@ -13,6 +13,7 @@ import {
 import { evictVram, XeBoManager } from './bo-evict.ts';
 import { XE_TIMING, type XeBehaviour, type XeTiming, xeBehaviour } from './config.ts';
 import { type XeCounters, xeCounters } from './counters.ts';
+import { type XeDeviceTrace, xeDeviceTrace } from './device-trace.ts';
 import { XeGpu } from './gpu.ts';
 import { XeGpuTlb } from './gpu-tlb.ts';
 import { XeMigrate } from './migrate.ts';
@@ -112,6 +113,7 @@ export class XeDevice {
   readonly strategy: MapStrategy;
   readonly counters: XeCounters;
   readonly trace: XeTrace;
+  readonly deviceTrace: XeDeviceTrace;
   readonly pt: PtPool;
   readonly vram: VramRegion;
   readonly buddy: DrmBuddy;
@@ -155,6 +157,7 @@ export class XeDevice {
       invalidate: trace.point(XE_SVM_INVALIDATE),
       boEvict: trace.point(XE_BO_EVICT),
     };
+    this.deviceTrace = xeDeviceTrace(trace);
     const timing: XeTiming = { ...XE_TIMING, ...o.timing };
     this.pt = new PtPool(machine, this.counters);
     this.vram = new VramRegion(o.vramPages);

@@ -178,6 +178,26 @@ static int any_file(void)
 	return -1;
 }
 
+/* The kernel's vvar mapping, moved to the buffer: it cannot be cut, so all of it moves. */
+static int move_vvar(char *at)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[256];
+	int err = ENOENT;
+
+	while (maps && err == ENOENT && fgets(line, sizeof(line), maps)) {
+		if (!strstr(line, "[vvar]") || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		err = mremap((void *)start, end - start, end - start, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED
+			      ? errno
+			      : 0;
+	}
+	if (maps)
+		fclose(maps);
+	return err;
+}
+
 static int map_buffer(char *at, size_t bytes, char **word, int words)
 {
 	int flags = MAP_FIXED_NOREPLACE, fd = -1;
@@ -186,6 +206,8 @@ static int map_buffer(char *at, size_t bytes, char **word, int words)
 	flags |= shared ? MAP_SHARED : MAP_PRIVATE;
 	if (has(word, words, "io"))
 		return ENOSYS;
+	if (has(word, words, "vvar"))
+		return move_vvar(at);
 	if (has(word, words, "mixed")) {
 		fd = any_file();
 	} else if (has(word, words, "file")) {
@@ -206,14 +228,52 @@ static int map_buffer(char *at, size_t bytes, char **word, int words)
 	return has(word, words, "locked") && mlock(at, bytes) ? errno : 0;
 }
 
+/*
+ * What was paged out is under writeback for a while, which keeps it from being migrated or reclaimed. A race with the
+ * disk is nothing to compare: wait for it.
+ */
+static void wait_writeback(void)
+{
+	for (int tries = 0; tries < 10000; tries++) {
+		static char text[16384];
+		int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
+		ssize_t n;
+		char *line;
+
+		/* Counters of each CPU are added up first. */
+		if (fd < 0 || write(fd, "1", 1) != 1)
+			die("stat_refresh");
+		close(fd);
+		fd = open("/proc/vmstat", O_RDONLY);
+		n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+		if (n < 0)
+			die("vmstat");
+		close(fd);
+		text[n] = 0;
+		line = strstr(text, "nr_writeback ");
+		if (line && strtoul(line + strlen("nr_writeback "), NULL, 10) == 0)
+			return;
+		usleep(100);
+	}
+	errno = ETIMEDOUT;
+	die("writeback");
+}
+
+static int page_out(char *at, size_t bytes)
+{
+	int err = madvise(at, bytes, MADV_PAGEOUT) ? errno : 0;
+
+	wait_writeback();
+	return err;
+}
+
 static int advice(const char *word)
 {
 	static const struct {
 		const char *name;
 		int advice;
 	} all[] = {
-		{ "dontneed", MADV_DONTNEED }, { "free", MADV_FREE }, { "cold", MADV_COLD }, { "pageout", MADV_PAGEOUT },
-		{ "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE }, { "collapse", MADV_COLLAPSE },
+		{ "dontneed", MADV_DONTNEED }, { "free", MADV_FREE }, { "cold", MADV_COLD }, { "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE }, { "collapse", MADV_COLLAPSE },
 		{ "guard", MADV_GUARD_INSTALL }, { "unguard", MADV_GUARD_REMOVE },
 	};
 
@@ -424,7 +484,9 @@ static void do_step(int self, char **word, int words)
 	else if (!strcmp(op, "munlock"))
 		a.err = result(munlock(at, bytes));
 	else if (!strcmp(op, "swap"))
-		a.err = result(madvise(at, bytes, MADV_PAGEOUT));
+		a.err = page_out(at, bytes);
+	else if (!strcmp(op, "madvise") && !strcmp(arg[0], "pageout"))
+		a.err = page_out(at, bytes);
 	else if (!strcmp(op, "madvise"))
 		a.err = result(madvise(at, bytes, advice(arg[0])));
 	else if (!strcmp(op, "mremap"))
@@ -603,6 +665,8 @@ int main(void)
 				end_scenario();
 			fputs(line, stdout);
 			fflush(stdout);
+			/* When the kernel dies, the last one of these names the scenario. */
+			fputs(line, stderr);
 			running = privates = coherents = 0;
 		} else if (sscanf(line, "device %d %15s", &device, type) == 2 && device < DEVICES) {
 			device_node[device] = strcmp(type, "coherent") ? privates++ : 2 + coherents++;

@@ -1,32 +1,38 @@
 import { DmaDevice, type IommuMode, type PhysicalMemory, TagMemory } from '@gpusvm/dma-iova';
-import type { Machine } from '@gpusvm/kernel';
+import type { KernelProfileName, Machine } from '@gpusvm/kernel';
 
-/** Memory and a device of one check. */
+/** Memory and a device that pages are mapped for. */
 export interface MapPlace {
+  /** At least 4096 pages. */
   readonly memory: PhysicalMemory;
   readonly device: DmaDevice;
-  /** The device is destroyed and nothing is in use any more: give the memory back. @throws Error when something is left. */
-  close(): void;
+  /** Called when everything is given back and the device destroyed. @throws when something is left. */
+  readonly leave: () => void;
 }
 
-/** What a suite of mapping strategies runs on: the simulation, or a real IOMMU with real memory. */
+/** Where the suite of the mapping strategies runs: the simulation, or real memory behind a real IOMMU. */
 export interface MapGround {
   readonly modes: readonly IommuMode[];
-  /** Arrays with more folios are left out, where each page costs much; default none. */
-  readonly mostFolios?: number;
-  /** Fresh memory of at least so many pages, and a device that sees none of it. */
-  make(machine: Machine, mode: IommuMode, pages: number): MapPlace;
+  readonly profiles: readonly KernelProfileName[];
+  /** An unmap steps over holes, where a page table stops at the first one. */
+  readonly stepsOverHoles: boolean;
+  /** Longest pattern; where every access is a transfer and every map a system call, short ones are enough. */
+  readonly mostSlots: number;
+  /** A device without mappings on a new machine. */
+  enter(machine: Machine, mode: IommuMode): MapPlace;
 }
 
-/** Tag memory and the simulated IOMMU. */
-export const SIMULATED_GROUND: MapGround = {
+const MEMORY_PAGES = 4096;
+
+/** The simulated memory and IOMMU of `@gpusvm/dma-iova`. */
+export const SIMULATED: MapGround = {
   modes: ['none', 'strict', 'lazy', 'swiotlb'],
-  make: (machine, mode, pages) => {
-    const memory = new TagMemory(machine, { pages });
-    return {
-      memory,
-      device: new DmaDevice(machine, memory, { name: 'device', iommu: mode }),
-      close: () => undefined,
-    };
+  profiles: ['linux-7.2', 'linux-7.3'],
+  stepsOverHoles: false,
+  mostSlots: Number.POSITIVE_INFINITY,
+  enter(machine, mode) {
+    const memory = new TagMemory(machine, { pages: MEMORY_PAGES });
+    const device = new DmaDevice(machine, memory, { name: 'device', iommu: mode });
+    return { memory, device, leave() {} };
   },
 };

@@ -2,7 +2,7 @@ import { type DmaDevice, type IommuMode, NO_PFN, type PhysicalMemory } from '@gp
 import { type KernelProfileName, Machine } from '@gpusvm/kernel';
 import { MapState } from '../map-strategy/map-state.ts';
 import { SystemPages } from '../system-pages.ts';
-import type { MapGround, MapPlace } from './map-ground.ts';
+import type { MapGround } from './map-ground.ts';
 
 /** @internal Slots of an array, by how many pages present and where. */
 export interface Pattern {
@@ -11,27 +11,23 @@ export interface Pattern {
   readonly folios: readonly (readonly [slot: number, order: number])[];
 }
 
-const MEMORY_PAGES = 4096;
-
 /** @internal One machine with one device and one array of tagged folios. */
 export class MapRig {
   readonly machine: Machine;
   readonly memory: PhysicalMemory;
   readonly device: DmaDevice;
-  readonly mode: IommuMode;
   readonly pattern: Pattern;
   readonly pages: SystemPages;
   readonly state: MapState = new MapState();
   readonly freePages: number;
-
-  readonly #place: MapPlace;
+  readonly #leave: () => void;
 
   constructor(ground: MapGround, mode: IommuMode, pattern: Pattern, profile: KernelProfileName) {
-    this.mode = mode;
     this.machine = new Machine({ profile });
-    this.#place = ground.make(this.machine, mode, MEMORY_PAGES);
-    this.memory = this.#place.memory;
-    this.device = this.#place.device;
+    const { memory, device, leave } = ground.enter(this.machine, mode);
+    this.memory = memory;
+    this.device = device;
+    this.#leave = leave;
     this.freePages = this.memory.freePages;
     this.pattern = pattern;
     this.pages = new SystemPages(pattern.npages);
@@ -77,17 +73,11 @@ export class MapRig {
     });
   }
 
-  /** Free the folios and destroy the device. @returns pages of memory that are free then. */
-  tearDown(): number {
+  /** Free the folios, destroy the device, leave the ground. */
+  tearDown(): void {
     for (const [, pfn, order] of this.#pfns) this.memory.freePagesBlock(pfn, order);
     this.device.destroy();
-    this.machine.drain();
-    return this.memory.freePages;
-  }
-
-  /** Give the memory back. @throws Error when the ground finds something left. */
-  close(): void {
-    this.#place.close();
+    this.#leave();
   }
 }
 

@@ -1,11 +1,16 @@
-import type { DmaDevice } from '@gpusvm/dma-iova';
-import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Task } from '@gpusvm/kernel';
+import { DMA_ATTR_MMIO, type DmaDevice } from '@gpusvm/dma-iova';
+import { EBUSY, EFAULT, EINVAL, type Errno, Mutex, PAGE_SIZE, type Pfn, type Task } from '@gpusvm/kernel';
 import { DMA_PFN_TRACE } from '../device-tracepoints.ts';
 import { FOLIO_DIRTY } from '../folio-flags.ts';
-import { HmmDmaMap, hmmDmaMapAlloc, hmmDmaMapFree, hmmDmaMapPfn, hmmDmaUnmapPfn } from '../hmm-dma-map.ts';
 import {
-  HMM_PFN_P2PDMA,
-  HMM_PFN_P2PDMA_BUS,
+  HmmDmaMap,
+  hmmDmaMapAlloc,
+  type HmmP2p,
+  hmmDmaMapFree,
+  hmmDmaMapPfn,
+  hmmDmaUnmapPfn,
+} from '../hmm-dma-map.ts';
+import {
   HMM_PFN_REQ_FAULT,
   HMM_PFN_REQ_WRITE,
   HMM_PFN_STICKY,
@@ -44,6 +49,8 @@ export interface UmemOdpOptions {
   /** log2 of the bytes of an entry; default 12. Larger entries are for hugetlb. */
   readonly pageShift?: number;
   readonly unmap?: UmemUnmap;
+  /** Whose memory a page is, if it is another device's. */
+  readonly peerOf?: (pfn: Pfn) => HmmP2p | null;
 }
 
 /**
@@ -66,20 +73,28 @@ export class UmemOdp {
   constructor(o: UmemOdpOptions) {
     this.#o = o;
     this.#shift = o.pageShift ?? 12;
+    this.map.told = (phase, index, flags, iommu, attrs) => this.#tell(phase, index, flags, iommu, attrs);
     this.mutex = new Mutex(o.mm.machine, `umem_mutex of ${o.dev?.name ?? 'a virtual device'}`);
   }
 
   /** ib_umem_odp_get. Errors of `hmmDmaMapAlloc` and of the notifier. May sleep. */
   *open(): Task<Errno> {
-    const { mm, dev, startPage, pages } = this.#o;
-    const err = dev === null ? 0 : hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
+    const { mm, startPage, pages } = this.#o;
+    const err = this.allocMap();
     if (err !== 0) return err;
-    if (dev === null) this.map.pfns = new HmmPfns(pages);
     const inserted = yield* mmuIntervalNotifierInsert(this.sub, mm, startPage, pages, {
       invalidate: (sub, range, seq) => this.#invalidate(sub, range, seq),
     });
     if (inserted !== 0) this.#freeMap();
     return inserted;
+  }
+
+  /** The map of the region; page frames alone for a virtual device. Errors of `hmmDmaMapAlloc`. */
+  allocMap(): Errno {
+    const { dev, pages } = this.#o;
+    if (dev !== null) return hmmDmaMapAlloc(dev, this.map, pages, 2 ** this.#shift);
+    this.map.pfns = new HmmPfns(pages);
+    return 0;
   }
 
   /** ib_umem_odp_release: unmap everything, then the notifier, then the map. May sleep. */
@@ -130,7 +145,7 @@ export class UmemOdp {
       notifierSeq: 0,
       startPage,
       endPage,
-      pfns: this.#window(startPage, endPage),
+      pfns: this.window(startPage, endPage),
       defaultFlags: HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0),
       pfnFlagsMask: 0,
       devPrivateOwner: null,
@@ -146,7 +161,7 @@ export class UmemOdp {
       this.mutex.unlock();
     }
     if (this.#ordersFit(range.pfns)) {
-      this.#fold(range);
+      this.fold(range);
       return 0;
     }
     this.mutex.unlock();
@@ -169,7 +184,7 @@ export class UmemOdp {
    * Where a fault writes: the map's own entries where an entry is a page, else entries of 4K that are folded later. (The
    * kernel always fills the map's entries, in units that differ from those it maps; bug ODP1.)
    */
-  #window(startPage: number, endPage: number): HmmPfns {
+  window(startPage: number, endPage: number): HmmPfns {
     if (this.#shift > 12) return new HmmPfns(endPage - startPage);
     const from = startPage - this.#o.startPage;
     const to = endPage - this.#o.startPage;
@@ -182,7 +197,7 @@ export class UmemOdp {
   }
 
   /** Results of 4K pages become results of entries. The mutex is held. */
-  #fold(range: HmmRange): void {
+  fold(range: HmmRange): void {
     if (this.#shift === 12) return;
     const step = 2 ** (this.#shift - 12);
     const { pfn, flags } = this.map.pfns;
@@ -204,7 +219,6 @@ export class UmemOdp {
       const addr = this.#mapEntry(index);
       if (addr < 0) break;
       for (let k = 0; k < step; k++) this.table.set(page + k, addr + k * PAGE_SIZE);
-      this.#tell('map', index, flags[index]!);
       mapped++;
     }
     return mapped;
@@ -213,7 +227,13 @@ export class UmemOdp {
   /** DMA address of an entry; a virtual device takes the physical one. */
   #mapEntry(index: number): number {
     const { dev } = this.#o;
-    return dev === null ? this.map.pfns.pfn[index]! * PAGE_SIZE : hmmDmaMapPfn(dev, this.map, index);
+    return dev === null
+      ? this.map.pfns.pfn[index]! * PAGE_SIZE
+      : hmmDmaMapPfn(dev, this.map, index, this.#peerOf(index));
+  }
+
+  #peerOf(index: number): HmmP2p | null {
+    return this.#o.peerOf?.(this.map.pfns.pfn[index]!) ?? null;
   }
 
   *#invalidate(sub: MmuIntervalNotifier, range: MmuNotifierRange, seq: number): Task<boolean> {
@@ -237,7 +257,9 @@ export class UmemOdp {
     const to = Math.ceil((toPage - this.#o.startPage) / step);
     const { dev, mm, unmap } = this.#o;
     if (dev !== null && unmap === 'single-shot' && this.map.mode === 'iova') {
-      unlinkRuns(mm.folios, dev, this.map, from, to, (index, flags) => this.#tell('unmap', index, flags));
+      unlinkRuns(mm.folios, dev, this.map, from, to, (index, flags) =>
+        this.#tell('unmap', index, flags, true, this.map.attributes(dev, 0)),
+      );
     }
     for (let index = from; index < to; index++) this.#unmapEntry(index);
   }
@@ -248,20 +270,18 @@ export class UmemOdp {
     const { dev } = this.#o;
     const before = flags[index]!;
     const mapped = dev === null ? before !== 0 : hmmDmaUnmapPfn(dev, this.map, index);
-    if (mapped) this.#tell('unmap', index, before);
     const { folios } = this.#o.mm;
     if (mapped && write) folios.flags[folios.head(pfn[index]!)]! |= FOLIO_DIRTY;
     flags[index] = 0;
   }
 
   /** Tell who checks what became of an entry. */
-  #tell(phase: 'map' | 'unmap', index: number, flags: number): void {
+  #tell(phase: 'map' | 'unmap', index: number, flags: number, iommu: boolean, attrs: number): void {
     const { dev, mm, startPage } = this.#o;
     const point = mm.machine.trace.point(DMA_PFN_TRACE);
     if (dev === null || !point.enabled) return;
     const page = startPage + index * 2 ** (this.#shift - 12);
-    const iommu = this.map.mode !== 'stateless' && (flags & HMM_PFN_P2PDMA_BUS) === 0;
-    const mmio = (flags & HMM_PFN_P2PDMA) !== 0;
+    const mmio = (attrs & DMA_ATTR_MMIO) !== 0;
     const pfn = this.map.pfns.pfn[index]!;
     point.emit({ phase, device: dev.name, sub: this.sub, page, pfn, flags, iommu, mmio });
   }

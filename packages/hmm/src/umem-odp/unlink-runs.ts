@@ -1,7 +1,7 @@
 import { DMA_BIDIRECTIONAL, type DmaDevice, dmaIovaUnlinkRuns } from '@gpusvm/dma-iova';
 import { FOLIO_DIRTY } from '../folio-flags.ts';
 import type { FolioTable } from '../folio-table.ts';
-import { attributes, type HmmDmaMap } from '../hmm-dma-map.ts';
+import type { HmmDmaMap } from '../hmm-dma-map.ts';
 import { HMM_PFN_DMA_MAPPED, HMM_PFN_P2PDMA, HMM_PFN_P2PDMA_BUS, HMM_PFN_WRITE } from '../hmm-pfns.ts';
 
 const MAPPED = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS;
@@ -41,5 +41,5 @@ export function unlinkRuns(
     flags[index] = 0;
   }
   if (runs > 0)
-    dmaIovaUnlinkRuns(dev, map.state, offsets, sizes, runs, DMA_BIDIRECTIONAL, attributes(dev, 0));
+    dmaIovaUnlinkRuns(dev, map.state, offsets, sizes, runs, DMA_BIDIRECTIONAL, map.attributes(dev, 0));
 }

@@ -38,6 +38,7 @@ export class HappensBefore {
   readonly #first = new Int32Array(WIDTH);
 
   constructor() {
+    this.#clocks.fill(-1);
     this.#now.fill(-1);
     this.#enabledBy.fill(-1);
     this.#lastStep.fill(-1);
@@ -59,10 +60,10 @@ export class HappensBefore {
       const previous = this.#previous[step]!;
       this.#lastStep[task] = previous;
       if (previous < 0) this.#now.fill(-1, base, base + WIDTH);
-      else this.#now.set(this.#clocks.subarray(previous * WIDTH, (previous + 1) * WIDTH), base);
+      else copyClock(this.#clocks, previous * WIDTH, this.#now, base, this.#width);
       if (this.#lastPoll === step) this.#lastPoll = this.#pollBefore[step]!;
     }
-    this.#tasks.length = Math.min(this.#tasks.length, steps);
+    shorten(this.#tasks, steps);
   }
 
   /**
@@ -79,7 +80,7 @@ export class HappensBefore {
     const now = this.#now;
     if (task >= this.#width) this.#width = task + 1;
     const journal = (this.#journals[step] ??= []);
-    if (journal.length > 0) journal.length = 0;
+    shorten(journal, 0);
     this.#previous[step] = this.#lastStep[task]!;
     if (this.#enabledBy[task]! >= 0) {
       this.#join(base, this.#enabledBy[task]!);
@@ -87,7 +88,7 @@ export class HappensBefore {
       this.#enabledBy[task] = -1;
     }
     this.#findSuspects(task, log);
-    if (this.#races.length > 0) this.#races.length = 0;
+    shorten(this.#races, 0);
     for (const earlier of this.#suspects) {
       if (now[base + this.#tasks[earlier]!]! >= earlier) continue;
       this.#races.push(earlier);
@@ -97,7 +98,7 @@ export class HappensBefore {
     this.#tasks.push(task);
     this.#lastStep[task] = step;
     if (this.#clocks.length < (step + 1) * WIDTH) this.#clocks = doubled(this.#clocks);
-    this.#clocks.set(now.subarray(base, base + WIDTH), step * WIDTH);
+    copyClock(now, base, this.#clocks, step * WIDTH, this.#width);
     this.#note(task, step, log, journal);
     return this.#races;
   }
@@ -129,7 +130,7 @@ export class HappensBefore {
   }
 
   #findSuspects(task: number, log: AccessLog): void {
-    if (this.#suspects.length > 0) this.#suspects.length = 0;
+    shorten(this.#suspects, 0);
     const width = this.#width;
     if (log.polled) for (let other = 1; other < width; other++) this.#suspect(task, this.#lastStep[other]!);
     this.#suspect(task, this.#lastPoll);
@@ -149,7 +150,10 @@ export class HappensBefore {
     const suspects = this.#suspects;
     let at = suspects.length;
     while (at > 0 && suspects[at - 1]! < step) at--;
-    if (suspects[at - 1] !== step) suspects.splice(at, 0, step);
+    if (at > 0 && suspects[at - 1] === step) return;
+    suspects.push(step);
+    for (let i = suspects.length - 1; i > at; i--) suspects[i] = suspects[i - 1]!;
+    suspects[at] = step;
   }
 
   #note(task: number, step: number, log: AccessLog, journal: number[]): void {
@@ -199,4 +203,14 @@ function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
   const grown = new Int32Array(2 * array.length).fill(-1);
   grown.set(array);
   return grown;
+}
+
+/** A typed array's `set` of a `subarray` makes an object; tasks are few. What lies beyond `width` was never written. */
+function copyClock(from: Int32Array, source: number, to: Int32Array, target: number, width: number): void {
+  for (let i = 0; i < width; i++) to[target + i] = from[source + i]!;
+}
+
+/** Setting `length` is a call into the runtime that gives the memory back; a few pops are quicker. */
+function shorten(array: number[], length: number): void {
+  while (array.length > length) array.pop();
 }

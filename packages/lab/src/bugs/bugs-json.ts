@@ -7,8 +7,9 @@ export function bugListJson(
   bugs: readonly Bug[],
   notShown: readonly NotShown[],
   explored: readonly object[],
+  onTheStack: readonly object[],
 ): string {
-  return json({ version: 1, bugs: bugs.map(describe), explored, notShown });
+  return json({ version: 1, bugs: bugs.map(describe), explored, onTheStack, notShown });
 }
 
 /** The replays of one bug for machines, reports included. */

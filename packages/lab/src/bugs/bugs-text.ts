@@ -7,6 +7,7 @@ export function bugListText(
   bugs: readonly Bug[],
   notShown: readonly NotShown[],
   explored: readonly string[],
+  onTheStack: readonly string[],
 ): string {
   const head = `${'id'.padEnd(8)}${REPLAY_MODES.map((mode) => mode.padEnd(9)).join('')}what`;
   const lines = bugs.map(({ id, rules, title }) => {
@@ -16,9 +17,22 @@ export function bugListText(
   const rest = notShown.map(({ id, why }) => `${id.padEnd(8)}not shown: ${why}`);
   const foot = `${bugs.length} bugs; the rule that the sanitizer names in each mode, - where the bug does not show.`;
   const race = `${explored.length} bugs that the explorer finds, whatever the IOMMU mode: the rule, or how the tasks end.`;
-  return [head, ...lines, foot, '', ...explored, race, '', ...rest, 'Replay one: gpusvm bugs ID', ''].join(
-    '\n',
-  );
+  const stack = `${onTheStack.length} bugs of a whole driver stack; the rule on mm and devices in each mode.`;
+  return [
+    head,
+    ...lines,
+    foot,
+    '',
+    ...explored,
+    race,
+    '',
+    ...onTheStack,
+    stack,
+    '',
+    ...rest,
+    'Replay one: gpusvm bugs ID',
+    '',
+  ].join('\n');
 }
 
 /** The replays of one bug for people: outcome by mode, then the first report of each patched run. */

@@ -3,9 +3,13 @@ import { bugListJson, replayJson } from '../bugs/bugs-json.ts';
 import { bugListText, replayText } from '../bugs/bugs-text.ts';
 import { BUGS, NOT_SHOWN } from '../bugs/catalogue.ts';
 import type { MmBug } from '../bugs/mm/mm-bug.ts';
-import { MM_BUGS, MM_NOT_SHOWN } from '../bugs/mm/mm-catalogue.ts';
+import { MM_BUGS } from '../bugs/mm/mm-catalogue.ts';
 import { replayMmBoth } from '../bugs/mm/mm-replay.ts';
 import { mmBugJson, mmBugLines, mmReplayText } from '../bugs/mm/mm-text.ts';
+import type { XeBug } from '../bugs/xe/xe-bug.ts';
+import { XE_BUGS } from '../bugs/xe/xe-catalogue.ts';
+import { replayXeAll } from '../bugs/xe/xe-replay.ts';
+import { xeBugJson, xeBugLines, xeReplayText } from '../bugs/xe/xe-text.ts';
 import { replayAll } from '../bugs/replay.ts';
 import { UserError } from './user-error.ts';
 
@@ -24,16 +28,17 @@ export function bugsCommand(): Command {
 }
 
 function list(asJson: true | undefined): string {
-  const notShown = [...NOT_SHOWN, ...MM_NOT_SHOWN];
   return asJson
-    ? bugListJson(BUGS, notShown, MM_BUGS.map(mmBugJson))
-    : bugListText(BUGS, notShown, mmBugLines(MM_BUGS));
+    ? bugListJson(BUGS, NOT_SHOWN, MM_BUGS.map(mmBugJson), XE_BUGS.map(xeBugJson))
+    : bugListText(BUGS, NOT_SHOWN, mmBugLines(MM_BUGS), xeBugLines(XE_BUGS));
 }
 
 function replayed(id: string, asJson: true | undefined): string {
   const wanted = id.toUpperCase();
   const mmBug = MM_BUGS.find((b) => b.id === wanted);
   if (mmBug !== undefined) return explored(mmBug, asJson);
+  const xeBug = XE_BUGS.find((b) => b.id === wanted);
+  if (xeBug !== undefined) return onTheStack(xeBug, asJson);
   const bug = BUGS.find((b) => b.id === wanted);
   if (bug === undefined) throw new UserError(unknown(id, wanted));
   const replays = replayAll(bug);
@@ -50,8 +55,16 @@ function explored(bug: MmBug, asJson: true | undefined): string {
   return `${JSON.stringify({ version: 1, bug: mmBugJson(bug), asExpected, replays }, null, 2)}\n`;
 }
 
+function onTheStack(bug: XeBug, asJson: true | undefined): string {
+  const replays = replayXeAll(bug);
+  const asExpected = replays.every((r) => r.asExpected);
+  if (!asExpected) process.exitCode = 1;
+  if (asJson !== true) return xeReplayText(bug, replays);
+  return `${JSON.stringify({ version: 1, bug: xeBugJson(bug), asExpected, replays }, null, 2)}\n`;
+}
+
 function unknown(id: string, wanted: string): string {
-  const why = [...NOT_SHOWN, ...MM_NOT_SHOWN].find((b) => b.id === wanted)?.why;
+  const why = NOT_SHOWN.find((b) => b.id === wanted)?.why;
   if (why !== undefined) return `${wanted} is not replayed: ${why}`;
   return `no bug '${id}'; gpusvm bugs lists them all`;
 }

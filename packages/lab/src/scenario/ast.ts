@@ -46,7 +46,7 @@ export interface Expectation {
 }
 
 export type Protection = 'none' | 'r' | 'rw';
-export const MAP_FLAGS = ['shared', 'file', 'thp', 'hugetlb', 'mixed', 'io', 'locked'] as const;
+export const MAP_FLAGS = ['shared', 'file', 'thp', 'hugetlb', 'mixed', 'io', 'vvar', 'locked'] as const;
 export type MapFlag = (typeof MAP_FLAGS)[number];
 export const ADVICES = [
   'dontneed',

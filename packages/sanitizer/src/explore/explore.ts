@@ -11,7 +11,7 @@ import {
   shrinkSchedule,
   type TaskHandle,
 } from '@gpusvm/kernel';
-import { ExploredRun, type Fault, Ways } from './explored-run.ts';
+import { ExploredRun, type Fault, PreparedProgram, Ways } from './explored-run.ts';
 import type { Exploration, ExplorationFailure, ExplorationResult } from './exploration.ts';
 import { foldSteps } from './fold-steps.ts';
 import { StateGraph } from './state-graph.ts';
@@ -56,6 +56,7 @@ export function replayExploration<C>(
 
 class Explorer<C> {
   readonly #program: Exploration<C>;
+  readonly #prepared: PreparedProgram<C>;
   readonly #runs: number;
   readonly #steps: number;
   readonly #states = new Set<string>();
@@ -64,12 +65,13 @@ class Explorer<C> {
 
   constructor(program: Exploration<C>) {
     this.#program = program;
+    this.#prepared = new PreparedProgram(program);
     this.#runs = program.bound?.runs ?? RUNS;
     this.#steps = program.bound?.steps ?? STEPS;
   }
 
   exhaustive(merge: boolean): ExplorationResult {
-    let run = new ExploredRun(this.#program);
+    let run = new ExploredRun(this.#prepared);
     let setUp = 0;
     const graph = merge ? new StateGraph() : null;
     const enter = (step: number): string => {
@@ -89,7 +91,7 @@ class Explorer<C> {
     const isOwn = (error: unknown): boolean => search.isOwn(error);
     let more = true;
     for (let runs = 0; more && runs < this.#runs; runs++) {
-      run = new ExploredRun(this.#program);
+      run = new ExploredRun(this.#prepared);
       let fault: Fault | null = null;
       const end = search.run((strategy) => {
         fault = run.run(merge ? this.#following(run, strategy) : strategy, isOwn);
@@ -116,7 +118,7 @@ class Explorer<C> {
     for (let i = 0; i < runs; i++) {
       const inner = kind === 'random' ? { ...random(), timeless: true } : pct({ depth, steps: longest });
       const recorder = recorded(inner);
-      const run = new ExploredRun(this.#program);
+      const run = new ExploredRun(this.#prepared);
       let taken = 0;
       const fault = this.#guarded(
         run,
@@ -138,7 +140,7 @@ class Explorer<C> {
 
   /** The run of a schedule, step by step. */
   trace(schedule: Schedule): { fault: Fault | null; steps: readonly string[] } {
-    const run = new ExploredRun(this.#program);
+    const run = new ExploredRun(this.#prepared);
     const steps: string[] = [];
     let last: TaskHandle | null = null;
     const place = (): void => {
@@ -198,7 +200,7 @@ class Explorer<C> {
   /** The shortest schedule with the same failure. */
   #explain(fault: Fault, schedule: Schedule): ExplorationFailure {
     const fails = (strategy: SchedulerStrategy): boolean => {
-      const run = new ExploredRun(this.#program);
+      const run = new ExploredRun(this.#prepared);
       const other = this.#guarded(run, strategy, () => run.checkState());
       return other !== null && other.kind === fault.kind && other.name === fault.name;
     };

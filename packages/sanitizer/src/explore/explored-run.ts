@@ -1,4 +1,4 @@
-import { DeadlockError, Machine, type SchedulerStrategy, type TaskHandle } from '@gpusvm/kernel';
+import { DeadlockError, Machine, type SchedulerStrategy, type Task, type TaskHandle } from '@gpusvm/kernel';
 import type { Exploration, ExplorationFailure, Property } from './exploration.ts';
 
 /** What went wrong, before its schedule is known. */
@@ -27,18 +27,43 @@ export class Ways {
   }
 }
 
+type Named<T> = readonly (readonly [name: string, T])[];
+
+/** An exploration with what every run goes through laid out once: a run may be no longer than a few microseconds. */
+export class PreparedProgram<C> {
+  readonly machine: Exploration<C>['machine'];
+  readonly setup: (machine: Machine) => C;
+  readonly digest: ((context: C) => string) | null;
+  readonly tasks: Named<(context: C) => Task<unknown>>;
+  readonly invariants: Named<Property<C>>;
+  readonly atEnd: Named<Property<C>>;
+
+  constructor(program: Exploration<C>) {
+    const { machine, tasks, invariants = {}, atEnd = {} } = program;
+    this.machine = machine;
+    this.setup = (made) => program.setup(made);
+    this.digest = program.digest === undefined ? null : (context) => program.digest!(context);
+    this.tasks = Object.entries(tasks);
+    this.invariants = Object.entries(invariants);
+    this.atEnd = Object.entries(atEnd);
+  }
+}
+
 /** One run of an exploration, and the states that it passes. */
 export class ExploredRun<C> {
   /** What is shared, once it is set up. */
   context: C | null = null;
   /** The racing tasks. */
   readonly handles: TaskHandle[] = [];
-  readonly #program: Exploration<C>;
+  readonly #program: PreparedProgram<C>;
   /** Way of each task so far, as a number, by the task's number. */
-  readonly #ways = new Map<number, number>();
+  #ways: Map<number, number> | null = null;
   #machine: Machine | null = null;
+  #digest = '';
+  /** Step count that the digest belongs to. */
+  #digestStep = -1;
 
-  constructor(program: Exploration<C>) {
+  constructor(program: PreparedProgram<C>) {
     this.#program = program;
   }
 
@@ -49,17 +74,15 @@ export class ExploredRun<C> {
    * @returns what went wrong, null when nothing did.
    */
   run(strategy: SchedulerStrategy, isOwn: (error: unknown) => boolean, seed?: number): Fault | null {
-    const { tasks, atEnd } = this.#program;
-    const machine = new Machine({
-      ...this.#program.machine,
-      ...(seed === undefined ? {} : { seed }),
-      strategy,
-    });
+    const { tasks, atEnd, machine: options } = this.#program;
+    const machine = new Machine(
+      seed === undefined ? { ...options, strategy } : { ...options, seed, strategy },
+    );
     this.#machine = machine;
     try {
       const context = this.#program.setup(machine);
       this.context = context;
-      for (const [name, task] of Object.entries(tasks)) this.handles.push(machine.spawn(task(context), name));
+      for (const [name, task] of tasks) this.handles.push(machine.spawn(task(context), name));
       machine.drain();
       this.checkState();
       return this.#firstBroken('end', atEnd);
@@ -78,32 +101,37 @@ export class ExploredRun<C> {
 
   /** Text that tells the present state from others; empty without a digest. */
   get state(): string {
-    if (this.context === null || this.#program.digest === undefined) return '';
+    if (this.context === null || this.#program.digest === null) return '';
     const places = this.#machine!.scheduler.tasks().map(({ id, at, state }) => `${id} ${at} ${state}`);
-    return `${this.#program.digest(this.context)}|${places.join()}`;
+    return `${this.digest}|${places.join()}`;
   }
 
   /** A task has made a step: remember its way. */
   follow(task: TaskHandle, ways: Ways): void {
+    this.#ways ??= new Map();
     this.#ways.set(task.id, ways.step(this.#ways.get(task.id) ?? 0, task.at));
   }
 
   /** The state, and how each task came there, those included that tasks have spawned. */
   get key(): string {
-    const ways = [...this.#ways].sort(([a], [b]) => a - b).map(([id, way]) => `${id}:${way}`);
+    const ways = [...(this.#ways ?? [])].sort(([a], [b]) => a - b).map(([id, way]) => `${id}:${way}`);
     return `${this.digest}|${ways.join()}`;
   }
 
   /** Digest of what is shared; empty before the set-up is done. */
   get digest(): string {
-    return this.context === null ? '' : (this.#program.digest?.(this.context) ?? '');
+    if (this.context === null || this.#program.digest === null) return '';
+    // Asked for up to three times between two steps, and often dearer than a step.
+    const { steps } = this.#machine!.scheduler;
+    if (steps !== this.#digestStep) {
+      this.#digestStep = steps;
+      this.#digest = this.#program.digest(this.context);
+    }
+    return this.#digest;
   }
 
-  #firstBroken(
-    kind: 'invariant' | 'end',
-    properties: Readonly<Record<string, Property<C>>> | undefined,
-  ): Fault | null {
-    for (const [name, property] of Object.entries(properties ?? {})) {
+  #firstBroken(kind: 'invariant' | 'end', properties: Named<Property<C>>): Fault | null {
+    for (const [name, property] of properties) {
       const message = property(this.context!);
       if (message !== null) return { kind, name, message };
     }

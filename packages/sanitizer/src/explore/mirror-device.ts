@@ -273,7 +273,9 @@ export class MirrorDevice {
       const page = startPage + slot;
       this.entries.set(page, { pfn, write: writable });
       const cpuWrite = this.isWritable(range, slot);
-      if (point.enabled) point.emit({ device: this.name, sub, seq, page, pfn, write: writable, cpuWrite });
+      if (!point.enabled) continue;
+      const about = { device: this.name, sub, seq, page, pfn };
+      point.emit({ ...about, write: writable, cpuWrite, check: 'read-retry' });
     }
     return 0;
   }

@@ -8,7 +8,7 @@ import {
   migrateDevicePfns,
   MigratePfns,
   MigrateVma,
-  migrateVmaSetup,
+  type Mm,
   type VmFault,
   VM_FAULT_OOM,
 } from '@gpusvm/hmm';
@@ -28,8 +28,8 @@ export function* migrateToDevice(dev: MirrorDevice, startPage: number, endPage: 
   yield* dev.ops.exclude(dev);
   yield* mm.mmapLock.downRead();
   try {
-    const args = migration(dev, startPage, endPage, MIGRATE_VMA_SELECT_SYSTEM);
-    const err = yield* migrateVmaSetup(args);
+    const args = migration(dev, mm, startPage, endPage, MIGRATE_VMA_SELECT_SYSTEM);
+    const err = yield* dev.ops.setup(args);
     if (err === 0) return yield* finish(dev, args, () => dev.ops.reserve(dev));
     dev.inHand.delete(args.src);
     return err;
@@ -43,8 +43,9 @@ export function* migrateToDevice(dev: MirrorDevice, startPage: number, endPage: 
 /** The provider's part of a CPU fault on a device page; the mmap lock is held for reading (migrate_to_ram). */
 export function* migrateToRam(dev: MirrorDevice, vmf: VmFault): Task<number> {
   const faultFolio = dev.ops.faultFolio(vmf);
-  const args = migration(dev, vmf.page, vmf.page + 1, MIGRATE_VMA_SELECT_DEVICE_PRIVATE, faultFolio);
-  if ((yield* migrateVmaSetup(args)) !== 0) {
+  const { mm, page } = vmf;
+  const args = migration(dev, mm, page, page + 1, MIGRATE_VMA_SELECT_DEVICE_PRIVATE, faultFolio);
+  if ((yield* dev.ops.setup(args)) !== 0) {
     dev.inHand.delete(args.src);
     return 0;
   }
@@ -81,6 +82,7 @@ export function* evict(dev: MirrorDevice): Task<number> {
 
 function migration(
   dev: MirrorDevice,
+  mm: Mm,
   startPage: number,
   endPage: number,
   flags: number,
@@ -91,8 +93,8 @@ function migration(
   const dst = new MigratePfns(pages);
   dev.inHand.set(src, () => slotsText(src, dst));
   return new MigrateVma({
-    mm: dev.mm,
-    vma: dev.mm.vmaLookup(startPage),
+    mm,
+    vma: mm.vmaLookup(startPage),
     startPage,
     endPage,
     src,
@@ -109,8 +111,7 @@ function* finish(dev: MirrorDevice, args: MigrateVma, alloc: () => Task<Pfn>): T
     yield* fillDestinations(dev, args.src, args.dst, args.npages, alloc);
     yield* dev.ops.commit(args);
   }
-  let moved = 0;
-  for (let i = 0; i < args.npages; i++) if ((args.src.flags[i]! & MIGRATE_PFN_MIGRATE) !== 0) moved++;
+  const moved = dev.ops.moved(args);
   yield* dev.ops.finalize(args);
   dev.inHand.delete(args.src);
   return moved;

@@ -1,9 +1,11 @@
 import {
   type HmmRange,
   hmmRangeFault,
+  MIGRATE_PFN_MIGRATE,
   type MigrateVma,
   migrateVmaFinalize,
   migrateVmaPages,
+  migrateVmaSetup,
   mmuIntervalReadBegin,
   mmuIntervalReadRetry,
   mmuIntervalSetSeq,
@@ -42,7 +44,11 @@ export interface MirrorOps {
   copy: (dev: MirrorDevice, from: Pfn, to: Pfn) => Task<void>;
   /** What a migration for a CPU fault says is the fault's own folio. */
   faultFolio: (vmf: VmFault) => Pfn;
+  /** Collect what can migrate. */
+  setup: (args: MigrateVma) => Task<Errno>;
   commit: (args: MigrateVma) => Task<void>;
+  /** Slots that moved, after the commit. */
+  moved: (args: MigrateVma) => number;
   finalize: (args: MigrateVma) => Task<void>;
 }
 
@@ -62,7 +68,13 @@ export function mirrorOps(): MirrorOps {
     reserve: (dev) => done(dev.allocPage()),
     copy: (dev, from, to) => dev.copyPage(from, to),
     faultFolio: (vmf) => vmf.folio,
+    setup: migrateVmaSetup,
     commit: migrateVmaPages,
+    moved: ({ src, npages }) => {
+      let moved = 0;
+      for (let i = 0; i < npages; i++) if ((src.flags[i]! & MIGRATE_PFN_MIGRATE) !== 0) moved++;
+      return moved;
+    },
     finalize: migrateVmaFinalize,
   };
 }

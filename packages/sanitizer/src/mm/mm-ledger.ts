@@ -15,6 +15,7 @@ import {
   type NotifierReadEvent,
   RANGE_RESULT_TRACE,
 } from '@gpusvm/hmm';
+import { SWIOTLB_UNBOUNCED } from '@gpusvm/dma-iova';
 import { LOCK_TAKEN, type LockEvent, MIGHT_ALLOC, type TracepointDef, type Waitable } from '@gpusvm/kernel';
 import { FOLIO_LOCK, INVALIDATION, lockClass, LockGraph, RECLAIM } from './lock-graph.ts';
 import type { MmEvents, MmHook, MmRule } from './mm-rule.ts';
@@ -105,13 +106,15 @@ export class MmLedger {
       update.deviceUnmap(state, e);
     });
     this.#on(DEVICE_ACCESS_TRACE, (e) => {
-      this.run('access', e);
-      update.access(state, e);
+      const known = e.pfn >= 0 ? e : { ...e, pfn: state.entries.get(e.device)?.get(e.page)?.pfn ?? -1 };
+      this.run('access', known);
+      update.access(state, known);
     });
     this.#on(DEVICE_COPY_TRACE, (e) => {
       this.run('copy', e);
       update.copy(state, e);
     });
+    this.#on(SWIOTLB_UNBOUNCED, (e) => update.copiedBack(state, e));
     this.#on(DMA_PFN_TRACE, (e) => {
       this.run('dma', e);
       update.dma(state, e);
@@ -144,7 +147,7 @@ export class MmLedger {
     for (const cycle of this.#graph.take(task.name, [...new Set(held)], taken)) this.run('cycle', cycle);
   }
 
-  #on<T>(def: TracepointDef<T>, listener: (event: T) => void): void {
+  #on<T, A extends readonly unknown[]>(def: TracepointDef<T, A>, listener: (event: T) => void): void {
     this.#stops.push(this.state.machine.trace.on(def, listener));
   }
 }

@@ -46,14 +46,24 @@ export interface SkippedInvalidation {
   readonly locks: ReadonlySet<Waitable>;
 }
 
+/** Pages that a callback has invalidated. */
+export interface InvalidatedPages {
+  readonly startPage: number;
+  /** Exclusive. */
+  readonly endPage: number;
+  readonly seq: number;
+}
+
 /** What is known about mm and its users, from what they said and did; rules compare it with the next event. */
 export class MmState {
   readonly machine: Machine;
   readonly folios: FolioTable;
   /** Entries of device page tables: by device, by virtual page. */
   readonly entries: Map<string, Map<number, DeviceMapEvent>> = new Map();
-  /** Subscription of each device that has mapped something. */
-  readonly subs: Map<string, MmuIntervalNotifier> = new Map();
+  /** Subscriptions under which each device has mapped something. */
+  readonly subs: Map<string, Set<MmuIntervalNotifier>> = new Map();
+  /** Pages whose invalidation has returned, by subscription: the newest sequence of each interval. */
+  readonly invalidated: Map<MmuIntervalNotifier, InvalidatedPages[]> = new Map();
   /** Accesses of devices under way. */
   readonly accesses: Map<object, DeviceAccessEvent> = new Map();
   readonly migrations: Map<MigratePfns, OpenMigration> = new Map();
@@ -95,17 +105,24 @@ export class MmState {
 
   /** Device entries of `[startPage, endPage)` of one subscription. */
   *entriesIn(sub: MmuIntervalNotifier, startPage: number, endPage: number): Generator<DeviceMapEvent> {
-    for (const [device, entries] of this.entries) {
-      if (this.subs.get(device) !== sub) continue;
-      for (const [page, entry] of entries) if (page >= startPage && page < endPage) yield entry;
-    }
+    for (const entries of this.entries.values())
+      for (const [page, entry] of entries)
+        if (entry.sub === sub && page >= startPage && page < endPage) yield entry;
   }
 
-  /** The entry of any device that maps a page frame. */
-  entryOf(pfn: Pfn): DeviceMapEvent | null {
+  /** Sequence of the last invalidation of a page that has returned; -1 when there was none. */
+  lastInvalidation(sub: MmuIntervalNotifier, page: number): number {
+    let seq = -1;
+    for (const pages of this.invalidated.get(sub) ?? [])
+      if (page >= pages.startPage && page < pages.endPage) seq = Math.max(seq, pages.seq);
+    return seq;
+  }
+
+  /** Entries of devices that map one of some page frames. Cost: one look at every entry. */
+  *entriesOf(pfns: ReadonlySet<Pfn>): Generator<DeviceMapEvent> {
+    if (pfns.size === 0) return;
     for (const entries of this.entries.values())
-      for (const entry of entries.values()) if (entry.pfn === pfn) return entry;
-    return null;
+      for (const entry of entries.values()) if (pfns.has(entry.pfn)) yield entry;
   }
 
   /** Open migration that has the page frame as a source. */

@@ -11,7 +11,8 @@ import {
   type NotifierCallbackEvent,
   type NotifierReadEvent,
 } from '@gpusvm/hmm';
-import type { Waitable } from '@gpusvm/kernel';
+import type { SwiotlbEvent } from '@gpusvm/dma-iova';
+import { PAGE_SIZE, type Waitable } from '@gpusvm/kernel';
 import type { MmState, Source } from './mm-state.ts';
 
 /** A callback begins or ends; one that left the sequence alone has passed the invalidation over. */
@@ -24,9 +25,19 @@ export function callback(state: MmState, e: NotifierCallbackEvent): void {
   }
   const top = running.at(-1);
   if (top?.sub === e.sub && top.range === e.range) state.callbacks.set(task, running.slice(0, -1));
+  if (e.phase === 'end' && e.result) invalidated(state, e);
   if (e.phase === 'first' || e.sub.invalidateSeq === e.curSeq) return;
   const skipped = state.skipped.get(e.sub) ?? [];
   state.skipped.set(e.sub, [...skipped, { locks: new Set(task.held) }]);
+}
+
+/** What lies inside of the newer interval counts no more. */
+function invalidated(state: MmState, { sub, range, curSeq }: NotifierCallbackEvent): void {
+  const { startPage, endPage } = range;
+  const older = (state.invalidated.get(sub) ?? []).filter(
+    (pages) => pages.startPage < startPage || pages.endPage > endPage,
+  );
+  state.invalidated.set(sub, [...older, { startPage, endPage, seq: curSeq }]);
 }
 
 /** A read side begins, or was tested. */
@@ -88,7 +99,8 @@ export function toRam(state: MmState, e: MigrateToRamEvent): void {
 }
 
 export function deviceMap(state: MmState, e: DeviceMapEvent): void {
-  state.subs.set(e.device, e.sub);
+  const subs = state.subs.get(e.device) ?? new Set();
+  state.subs.set(e.device, subs.add(e.sub));
   const entries = state.entries.get(e.device) ?? new Map<number, DeviceMapEvent>();
   state.entries.set(e.device, entries.set(e.page, e));
 }
@@ -107,6 +119,17 @@ export function access(state: MmState, e: DeviceAccessEvent): void {
 export function copy(state: MmState, e: DeviceCopyEvent): void {
   state.copiesAreTold = true;
   state.copies.set(e.to, e.phase);
+}
+
+/** A bounce buffer was copied back: what a device has completed in the buffer is complete in the pages. */
+export function copiedBack(state: MmState, { physBytes, slotBytes, sizeBytes }: SwiotlbEvent): void {
+  for (let offset = 0; offset < sizeBytes; offset += PAGE_SIZE) {
+    const buffer = Math.floor((slotBytes + offset) / PAGE_SIZE);
+    const copied = state.copies.get(buffer);
+    if (copied === undefined) continue;
+    state.copies.delete(buffer);
+    state.copies.set(Math.floor((physBytes + offset) / PAGE_SIZE), copied);
+  }
 }
 
 export function dma(state: MmState, e: DmaPfnEvent): void {

@@ -44,7 +44,7 @@ export function replayMmBoth(bug: MmBug): MmReplay[] {
 export function exploration(bug: MmBug, patched: boolean): Exploration<MmWorld> {
   let sanitizer: MmSanitizer | null = null;
   return {
-    ...(patched && bug.profile !== undefined ? { machine: { profile: bug.profile } } : {}),
+    machine: { profile: (patched ? bug.profile : bug.fixedIn) ?? 'linux-7.3' },
     setup(machine) {
       const world = makeWorld(bug, machine);
       sanitizer = attachMmSanitizer(machine, { folios: world.folios, mode: 'stop' });
@@ -53,31 +53,39 @@ export function exploration(bug: MmBug, patched: boolean): Exploration<MmWorld> 
       return world;
     },
     tasks: bug.tasks,
-    digest: ({ folios, dev, odp }) =>
-      `${mmDigest(folios)}|${dev.digest()}|${odp === null ? '' : odpDigest(odp)}`,
+    digest: ({ folios, dev, odp, results }) =>
+      `${mmDigest(folios)}|${dev.digest()}|${odp === null ? '' : odpDigest(odp)}|${[...results].join(' ')}`,
     search: 'states',
     bound: { steps: 2000 },
     invariants: { rules: () => (sanitizer!.check(), null) },
-    atEnd: { rules: () => (sanitizer!.finish(), null) },
+    atEnd: { rules: () => (sanitizer!.finish(), null), outcome: bug.outcome ?? (() => null) },
   };
 }
 
 function makeWorld(bug: MmBug, machine: Machine): MmWorld {
-  const memory = new TagMemory(machine, { pages: RAM_PAGES });
+  const memory = new TagMemory(machine, { pages: bug.ramPages ?? RAM_PAGES });
   const folios = new FolioTable(machine, memory);
   const mm = new Mm(machine, folios, { name: 'process' });
   const dev = new MirrorDevice(mm, { name: 'device', pages: bug.devicePages ?? 4 });
-  if (bug.rdma !== true) return { machine, folios, mm, dev, odp: null };
-  const rdma = new DmaDevice(machine, memory, { name: 'rdma', iommu: 'strict' });
-  attachSanitizer(machine, { mode: 'stop', devices: [rdma] });
-  const odp = new UmemOdp({ mm, dev: rdma, startPage: FIRST, pages: bug.pages ?? 1 });
-  return { machine, folios, mm, dev, odp };
+  const world = { machine, folios, mm, dev, odp: null, rdma: null, results: new Map<string, number>() };
+  if (bug.rdma === undefined) return world;
+  const { virtual, peerSwitch, ...region } = bug.rdma;
+  const client = { upstreamBridge: 'switch 0', hostBridgeAllowed: true };
+  const rdma = virtual
+    ? null
+    : new DmaDevice(machine, memory, { name: 'rdma', iommu: 'strict', p2p: client });
+  if (rdma !== null) attachSanitizer(machine, { mode: 'stop', devices: [rdma] });
+  const provider = { name: 'peer', upstreamBridge: peerSwitch ?? '', busOffsetBytes: 0 };
+  const peers = peerSwitch === undefined ? {} : { peerOf: () => ({ provider, client }) };
+  const odp = new UmemOdp({ mm, dev: rdma, startPage: FIRST, pages: bug.pages ?? 1, ...region, ...peers });
+  return { ...world, odp, rdma };
 }
 
 function* prepare(bug: MmBug, w: MmWorld): Task<void> {
   const pages = bug.pages ?? 1;
-  yield* w.mm.mmap(FIRST, pages, { read: true, write: true });
-  for (let i = 0; i < pages; i++) yield* w.mm.cpuWrite(FIRST + i, 1 + i);
+  const hugetlb = (bug.rdma?.pageShift ?? 12) > 12;
+  yield* w.mm.mmap(FIRST, pages, { read: true, write: true, hugetlb, hugepage: bug.huge ?? false });
+  for (let i = 0; i < (bug.written ?? pages); i++) yield* w.mm.cpuWrite(FIRST + i, 1 + i);
   yield* w.dev.open(FIRST, pages);
   if (bug.prepare !== undefined) yield* bug.prepare(w);
 }
@@ -91,5 +99,5 @@ function odpDigest({ map, table }: UmemOdp): string {
 function findingOf({ failure }: ExplorationResult): string | null {
   if (failure === null) return null;
   const rule = /^([IS]\d+|LOCK) [A-Z_0-9]+: /.exec(failure.message)?.[1];
-  return rule ?? failure.kind;
+  return rule ?? (failure.kind === 'end' ? failure.name : failure.kind);
 }

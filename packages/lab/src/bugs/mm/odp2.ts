@@ -13,7 +13,7 @@ export const ODP2: MmBug = {
   source: 'drivers/infiniband/core/umem_odp.c and mm/hmm.c of 7.3, latent',
   evidence: 'read',
   finds: 'S19',
-  rdma: true,
+  rdma: {},
   *prepare({ odp }) {
     yield* odp!.open();
   },

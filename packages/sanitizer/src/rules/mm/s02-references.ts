@@ -1,4 +1,4 @@
-import { FOLIO_CACHED, FOLIO_HEAD } from '@gpusvm/hmm';
+import { FOLIO_HEAD } from '@gpusvm/hmm';
 import type { MmRule } from '../../mm/mm-rule.ts';
 import type { MmState } from '../../mm/mm-state.ts';
 
@@ -12,7 +12,7 @@ export const REFERENCES: MmRule = {
   name: 'REFERENCES',
   severity: 'C',
   statement:
-    'the reference count is the map count and the known holders: page cache, pins, migrations; at the end no more',
+    'the reference count is the map count and the known holders: page cache, swap, isolation, pins, migrations; at the end no more',
   checks: {
     sweep: (_event, state) => compare(state, false),
     finish: (_event, state) => compare(state, true),
@@ -31,15 +31,14 @@ function compare(state: MmState, quiet: boolean): void {
   }
   for (let pfn = 0; pfn < folios.totalPages; pfn++) {
     if ((folios.flags[pfn]! & FOLIO_HEAD) === 0) continue;
-    const cached = (folios.flags[pfn]! & FOLIO_CACHED) === 0 ? 0 : 1;
-    const pins = folios.pinCount(pfn);
+    const { pins, pageCache, swapCache, isolation, other } = folios.references(pfn);
     const migrations = migrating.get(pfn) ?? 0;
-    const known = folios.maps[pfn]! + cached + pins + migrations;
     const refs = folios.refs[pfn]!;
-    if (refs >= known && !(quiet && refs > known)) continue;
+    if (other >= migrations && !(quiet && other > migrations)) continue;
     state.report(
       REFERENCES,
-      `page frame ${pfn} has ${refs} references: ${folios.maps[pfn]} of page tables, ${cached} of the page cache, ` +
+      `page frame ${pfn} has ${refs} references: ${folios.maps[pfn]} of page tables, ` +
+        `${pageCache + swapCache} of the page cache or swap, ${isolation} of an isolation, ` +
         `${pins} of pins, ${migrations} of migrations`,
     );
   }

@@ -1,4 +1,6 @@
+import type { DeviceMapEvent } from '@gpusvm/hmm';
 import type { MmRule } from '../../mm/mm-rule.ts';
+import type { MmState } from '../../mm/mm-state.ts';
 
 /**
  * S6. hmm_range_fault takes no references: what it says is good only while mmu_interval_read_retry said so under the
@@ -9,11 +11,17 @@ export const STALE_PFN: MmRule = {
   name: 'STALE_PFN',
   severity: 'U',
   statement:
-    'a device maps a page only under the lock under which read_retry said that the lookup is not stale',
+    'a device maps a page only under the lock under which read_retry, or a flag that callbacks clear, said that the lookup is not stale',
   checks: {
-    deviceMap({ device, sub, seq, page, pfn }, state) {
+    deviceMap(event, state) {
+      const { device, sub, seq, page, pfn } = event;
       const { task } = state;
       const where = `${device} maps page ${page} to page frame ${pfn}`;
+      if (event.check === 'pages-valid') {
+        const wrong = wrongWithPages(event, state);
+        if (wrong !== null) state.report(STALE_PFN, `${where} ${wrong}`);
+        return;
+      }
       const read = state.fresh.get(sub)?.get(task);
       if (read === undefined || read.seq !== seq) {
         state.report(STALE_PFN, `${where} without having asked mmu_interval_read_retry`);
@@ -28,3 +36,11 @@ export const STALE_PFN: MmRule = {
     },
   },
 };
+
+/** A flag for the pages instead of the sequence: no callback for the page has returned since, and it is kept out. */
+function wrongWithPages({ sub, seq, page }: DeviceMapEvent, state: MmState): string | null {
+  if (state.lastInvalidation(sub, page) > seq) return 'although it was invalidated since the lookup';
+  const known = state.userLocks.get(sub);
+  if (known === undefined || state.task.held.some((lock) => known.has(lock))) return null;
+  return `without holding ${[...known].map((l) => l.label).join(' or ')}`;
+}

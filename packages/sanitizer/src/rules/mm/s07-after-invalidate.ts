@@ -10,6 +10,17 @@ export const AFTER_INVALIDATE: MmRule = {
   severity: 'U',
   statement: 'after a callback has returned, the device neither maps nor accesses the range',
   checks: {
+    access({ phase, device, page, write }, state) {
+      if (phase !== 'begin' || state.entries.get(device)?.has(page) !== false) return;
+      for (const sub of state.subs.get(device) ?? []) {
+        if (state.lastInvalidation(sub, page) < 0) continue;
+        const how = write ? 'writes' : 'reads';
+        state.report(
+          AFTER_INVALIDATE,
+          `${device} ${how} page ${page}, which was invalidated, without an entry`,
+        );
+      }
+    },
     callback({ phase, sub, range, curSeq, result }, state) {
       if (phase !== 'end' || !result) return;
       const { event, owner, startPage, endPage } = range;
@@ -18,7 +29,7 @@ export const AFTER_INVALIDATE: MmRule = {
       for (const { device, page, pfn } of state.entriesIn(sub, startPage, endPage))
         state.report(AFTER_INVALIDATE, `${device} maps page ${page} to page frame ${pfn} ${after}`);
       for (const { device, page, write } of state.accesses.values()) {
-        if (state.subs.get(device) !== sub || page < startPage || page >= endPage) continue;
+        if (state.subs.get(device)?.has(sub) !== true || page < startPage || page >= endPage) continue;
         state.report(AFTER_INVALIDATE, `${device} still ${write ? 'writes' : 'reads'} page ${page} ${after}`);
       }
     },

@@ -13,27 +13,27 @@ export const UNCOMMITTED: MmRule = {
   statement: 'a device does not map a destination whose slot has lost MIGRATE',
   checks: {
     deviceMap({ device, page, pfn }, state) {
-      if (isRefused(state, pfn)) say(state, device, page, pfn);
+      if (refused(state).has(pfn)) say(state, device, page, pfn);
     },
     slots({ phase }, state) {
       if (phase !== 'finalize') return;
-      for (const entries of state.entries.values())
-        for (const { device, page, pfn } of entries.values())
-          if (isRefused(state, pfn)) say(state, device, page, pfn);
+      for (const { device, page, pfn } of state.entriesOf(refused(state))) say(state, device, page, pfn);
     },
   },
 };
 
-/** Whether a page is a destination that was refused. */
-function isRefused(state: MmState, pfn: number): boolean {
+/** Destinations that were refused, of migrations that are not finalized. */
+function refused(state: MmState): Set<number> {
+  const pfns = new Set<number>();
   for (const { event, phase } of state.migrations.values()) {
     if (phase !== 'committed') continue;
-    for (let slot = 0; slot < event.slots; slot++) {
-      if (event.dst.pfn[slot] !== pfn || (event.dst.flags[slot]! & MIGRATE_PFN_VALID) === 0) continue;
-      if ((event.src.flags[slot]! & MIGRATE_PFN_MIGRATE) === 0) return true;
+    const { src, dst, slots } = event;
+    for (let slot = 0; slot < slots; slot++) {
+      if ((dst.flags[slot]! & MIGRATE_PFN_VALID) === 0) continue;
+      if ((src.flags[slot]! & MIGRATE_PFN_MIGRATE) === 0) pfns.add(dst.pfn[slot]!);
     }
   }
-  return false;
+  return pfns;
 }
 
 function say(state: MmState, device: string, page: number, pfn: number): void {

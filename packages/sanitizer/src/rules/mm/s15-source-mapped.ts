@@ -13,14 +13,11 @@ export const SOURCE_MAPPED: MmRule = {
   checks: {
     slots({ phase, src }, state) {
       if (phase !== 'pages') return;
-      for (const [slot, { pfn }] of state.migrations.get(src)?.sources ?? []) {
-        const entry = state.entryOf(pfn);
-        if (entry === null || (src.flags[slot]! & MIGRATE_PFN_MIGRATE) === 0) continue;
-        state.report(
-          SOURCE_MAPPED,
-          `${entry.device} maps page ${entry.page} to page frame ${pfn}, which migrates`,
-        );
-      }
+      const moving = new Set<number>();
+      for (const [slot, { pfn }] of state.migrations.get(src)?.sources ?? [])
+        if ((src.flags[slot]! & MIGRATE_PFN_MIGRATE) !== 0) moving.add(pfn);
+      for (const { device, page, pfn } of state.entriesOf(moving))
+        state.report(SOURCE_MAPPED, `${device} maps page ${page} to page frame ${pfn}, which migrates`);
     },
   },
 };
