@@ -63,6 +63,22 @@ const CHECKS = {
       },
     },
   ],
+  'shared-group': [
+    {
+      name: 'a bind while another function of the group has a kernel driver is EPERM',
+      run: (sys) => {
+        const shared = '0000:00:09.1';
+        bindToVfio(sys, shared);
+        const iommufd = Iommufd.open(sys);
+        expectCode(
+          'bind',
+          codeOf(() => VfioDevice.open(iommufd, shared)),
+          'EPERM',
+        );
+        iommufd[Symbol.dispose]();
+      },
+    },
+  ],
   'no-iommu': [
     {
       name: 'without an IOMMU vfio-pci takes no device, although the write to sysfs succeeds',
@@ -80,7 +96,8 @@ const CHECKS = {
  * What the kernel refuses before anything is mapped: calls before a bind, a bind without interrupt remapping, vfio-pci
  * without an IOMMU.
  *
- * @param machine - `bound` (any IOMMU), `no-remapping` (VT-d without it) or `no-iommu`.
+ * @param machine - `bound` (any IOMMU), `no-remapping` (VT-d without it), `shared-group` (an edu at
+ *   00:09.1 beside a function that a driver has) or `no-iommu`.
  */
 export function refusals({ sys }, machine) {
   const [nvme] = findPci(sys, NVME_VENDOR, NVME_DEVICE);

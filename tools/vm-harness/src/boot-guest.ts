@@ -21,7 +21,14 @@ import { type MachineOptions, qemuArguments } from './qemu-arguments.ts';
 export interface GuestOptions
   extends Pick<
     MachineOptions,
-    'iommu' | 'cachingMode' | 'interruptRemapping' | 'root' | 'memoryMib' | 'cpus' | 'kernelArguments'
+    | 'iommu'
+    | 'cachingMode'
+    | 'interruptRemapping'
+    | 'sharedGroup'
+    | 'root'
+    | 'memoryMib'
+    | 'cpus'
+    | 'kernelArguments'
   > {
   readonly kernel: BuiltKernel;
   /**

@@ -11,6 +11,8 @@ export interface MachineOptions {
   readonly cachingMode?: boolean;
   /** Interrupt remapping of the VT-d; default true. Without it, BIND_IOMMUFD is refused. */
   readonly interruptRemapping?: boolean;
+  /** A second edu at 00:09.1, in the IOMMU group of the folder of `work`, which a kernel driver has; default false. */
+  readonly sharedGroup?: boolean;
   /** Mount the host's root file system read-only and run the command in it; default `none`. */
   readonly root?: 'host' | 'none';
   /** Folder of the host that is `/tmp/work` in the guest. */
@@ -77,7 +79,8 @@ export function qemuArguments(o: MachineOptions): string[] {
     '-device',
     'nvme,addr=5.0,serial=gpusvm,drive=disk',
     ...(o.root === 'host' ? share('host', '/', '8.0', ',readonly=on,multidevs=remap') : []),
-    ...share('work', o.work, '9.0', ''),
+    ...share('work', o.work, o.sharedGroup === true ? '9.0,multifunction=on' : '9.0', ''),
+    ...(o.sharedGroup === true ? ['-device', 'edu,addr=9.1'] : []),
     ...(o.qemuTrace?.events ?? []).flatMap((event) => ['-trace', event]),
     ...(o.qemuTrace === undefined ? [] : ['-D', o.qemuTrace.file]),
     '-append',

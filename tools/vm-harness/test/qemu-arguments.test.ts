@@ -51,3 +51,10 @@ test('trace events go to the trace file', () => {
   const args = qemuArguments({ ...BASE, qemuTrace: { events: ['vtd_inv*', 'vtd_frr*'], file: '/tmp/t' } });
   expect(args.join(' ')).toContain('-trace vtd_inv* -trace vtd_frr* -D /tmp/t');
 });
+
+test('a second edu shares the slot, and so the group, of the shared folder', () => {
+  expect(devices({}).some((device) => device.includes('addr=9.1'))).toBe(false);
+  const shared = devices({ sharedGroup: true });
+  expect(shared.at(-2)).toContain('addr=9.0,multifunction=on');
+  expect(shared.at(-1)).toBe('edu,addr=9.1');
+});

@@ -3,3 +3,6 @@ import { nativeSuites } from './native-suites.ts';
 
 const SUITES = { 'a bind without interrupt remapping is refused': 'refusals=no-remapping' };
 for (const version of KERNEL_VERSIONS) nativeSuites('vtd', version, SUITES, { interruptRemapping: false });
+
+const SHARED = { 'a bind in a group that a kernel driver has is refused': 'refusals=shared-group' };
+for (const version of KERNEL_VERSIONS) nativeSuites('vtd', version, SHARED, { sharedGroup: true });

@@ -29,7 +29,7 @@ export function nativeSuites(
   driver: Driver,
   version: KernelVersion,
   suites: Readonly<Record<string, string>>,
-  machine: Pick<GuestOptions, 'interruptRemapping'> = {},
+  machine: Pick<GuestOptions, 'interruptRemapping' | 'sharedGroup'> = {},
 ): void {
   describe(`iommufd, ${driver}, Linux ${version}`, () => {
     let boot: Promise<string> | null = null;
@@ -45,7 +45,7 @@ async function run(
   driver: Driver,
   version: KernelVersion,
   suites: readonly string[],
-  machine: Pick<GuestOptions, 'interruptRemapping'>,
+  machine: Pick<GuestOptions, 'interruptRemapping' | 'sharedGroup'>,
 ): Promise<string> {
   const guest = await bootGuest({
     ...machine,

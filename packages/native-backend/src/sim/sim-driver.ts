@@ -28,6 +28,8 @@ export interface SimDriver {
   readonly nesting: boolean;
   /** Has an operation for page tables of a guest, whether or not anything can be their parent. */
   readonly allocatesNested: boolean;
+  /** Makes page tables for PASIDs, whether or not a device has any. */
+  readonly pasidTables: boolean;
   /** MOCK_DOMAIN works: only where no real driver is registered in front of the mock. */
   readonly mockDevices: boolean;
 }
@@ -47,6 +49,7 @@ export const SIM_VTD: SimDriver = {
   dirtyTracking: false,
   nesting: false,
   allocatesNested: true,
+  pasidTables: false,
   mockDevices: false,
 };
 
@@ -54,6 +57,7 @@ export const SIM_VTD: SimDriver = {
 export const SIM_VTD_7_3: SimDriver = {
   ...SIM_VTD,
   source: 'QEMU 7.2 intel-iommu, aw-bits=48, Linux 7.3.4',
+  pasidTables: true,
   readsWriteOnly: false,
 };
 
@@ -69,6 +73,7 @@ export const SIM_AMD: SimDriver = {
   dirtyTracking: false,
   nesting: false,
   allocatesNested: true,
+  pasidTables: false,
   mockDevices: false,
 };
 
@@ -93,6 +98,7 @@ export const SIM_MOCK: SimDriver = {
   dirtyTracking: true,
   nesting: true,
   allocatesNested: true,
+  pasidTables: true,
   mockDevices: true,
 };
 

@@ -44,7 +44,7 @@ function hwptAlloc(ctx: SimContext, f: SimFields): Errno {
   const nestParent = (flags & uapi.IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0;
   if (nestParent && !driver.nesting) return -EOPNOTSUPP;
   const pasid = (flags & uapi.IOMMU_HWPT_ALLOC_PASID) !== 0;
-  if (pasid && !(driver.mockDevices && kernel.virtualization)) return -EOPNOTSUPP;
+  if (pasid && !(driver.pasidTables && kernel.virtualization)) return -EOPNOTSUPP;
   const wantsFault = (flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0;
   if (wantsFault && (nestParent || !kernel.pagingFaultQueues)) return -EOPNOTSUPP;
   const fault = wantsFault ? ctx.objects.find(num(f['fault_id']), 'fault') : null;
