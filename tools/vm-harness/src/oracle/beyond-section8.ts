@@ -162,6 +162,11 @@ export const BEYOND_SECTION_8: readonly NamedProgram[] = [
     'unmap_phys 7 1000 0 0',
     'map_resource a f000000000 1000 0 0',
   ]),
+  named('identity: a mapping that must not warn, and warns', 'identity', [
+    'mask 20',
+    'map_resource a f000000000 1000 0 100',
+    'map_resource a f000000000 1000 0 0',
+  ]),
   named('identity: CC_SHARED', 'identity', [
     'map_phys 0 1000 1000 0 2000',
     'map_phys 1 1000 1000 0 2400',
