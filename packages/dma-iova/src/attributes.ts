@@ -14,7 +14,7 @@ export const DMA_ATTR_SKIP_CPU_SYNC: number = 1 << 5;
 export const DMA_ATTR_FORCE_CONTIGUOUS: number = 1 << 6;
 /** A coherent allocation is made of pages of the smallest size. */
 export const DMA_ATTR_ALLOC_SINGLE_PAGES: number = 1 << 7;
-/** No warning when a mapping fails. */
+/** No message when the bounce pool is full; an address beyond the mask is warned about all the same. */
 export const DMA_ATTR_NO_WARN: number = 1 << 8;
 /** Protection IOMMU_PRIV: only privileged accesses of the device. */
 export const DMA_ATTR_PRIVILEGED: number = 1 << 9;

@@ -258,6 +258,11 @@ export class DmaDevice {
     return first * per;
   }
 
+  /** @internal addresses below 4 GiB are still tried first (pci_32bit_workaround). */
+  get prefers32Bit(): boolean {
+    return this.#prefer32;
+  }
+
   /** @internal iommu_dma_free_iova: to the allocator, or with the gather's tables to the flush queue. */
   freeIova(page: number, pages: number, gather: IotlbGather | null): void {
     if (gather !== null && gather.queued) {

@@ -3,7 +3,6 @@ import { archSyncDmaForCpu, archSyncDmaForDevice, needsCacheMaintenance } from '
 import {
   DMA_ATTR_CC_SHARED,
   DMA_ATTR_MMIO,
-  DMA_ATTR_NO_WARN,
   DMA_ATTR_REQUIRE_COHERENT,
   DMA_ATTR_SKIP_CPU_SYNC,
   DMA_MAPPING_ERROR,
@@ -71,6 +70,8 @@ export function dmaUnmapPhys(
     dev.trace.unmapPhys.emit(dev, dmaAddrBytes, -1, sizeBytes, dir, attrs);
   }
   if (dev.domain === null) {
+    // What is neither synced nor bounced needs no undoing, and a bounce slot of another mapping leaks (7.3).
+    if ((attrs & RAW) !== 0) return;
     if (needsCacheMaintenance(dev, attrs)) archSyncDmaForCpu(dev, dmaAddrBytes, sizeBytes, dir);
     if (dev.swiotlb !== null) dev.swiotlb.unmap(dmaAddrBytes, dir, attrs);
     return;
@@ -232,10 +233,10 @@ function mapDirect(
     if (addr < 0) return DMA_MAPPING_ERROR;
     if (!reaches(dev, addr, sizeBytes)) {
       dev.swiotlb.unmap(addr, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
-      return overflow(dev, addr, sizeBytes, attrs);
+      return overflow(dev, 'swiotlb_map: overflow', addr, sizeBytes);
     }
   } else if (forced || !reached) {
-    return overflow(dev, addr, sizeBytes, attrs);
+    return overflow(dev, 'dma_direct_map_phys: overflow', addr, sizeBytes);
   }
   if (needsCacheMaintenance(dev, attrs)) archSyncDmaForDevice(dev, addr, sizeBytes);
   return addr;
@@ -246,13 +247,12 @@ function reaches(dev: DmaDevice, addrBytes: number, sizeBytes: number): boolean 
   return Math.floor((addrBytes + sizeBytes - 1) / 4096) <= dev.limitPage;
 }
 
-function overflow(dev: DmaDevice, addrBytes: number, sizeBytes: number, attrs: number): number {
-  if ((attrs & DMA_ATTR_NO_WARN) === 0) {
-    dev.machine.warnOnce(
-      'dma_direct_map_phys: overflow',
-      `${dev.name}: 0x${addrBytes.toString(16)}, ${sizeBytes} bytes, is beyond the DMA mask of ${dev.dmaMaskBits} bits`,
-    );
-  }
+/** Warned about once a place, DMA_ATTR_NO_WARN or not. */
+function overflow(dev: DmaDevice, site: string, addrBytes: number, sizeBytes: number): number {
+  dev.machine.warnOnce(
+    site,
+    `${dev.name}: 0x${addrBytes.toString(16)}, ${sizeBytes} bytes, is beyond the DMA mask of ${dev.dmaMaskBits} bits`,
+  );
   return DMA_MAPPING_ERROR;
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   ByteMemory,
   DMA_ATTR_MMIO,
+  DMA_ATTR_NO_WARN,
   DMA_ATTR_REQUIRE_COHERENT,
   DMA_ATTR_SKIP_CPU_SYNC,
   DMA_BIDIRECTIONAL,
@@ -81,6 +82,25 @@ describe('forced bouncing', () => {
       expect(dmaMapPage(dev, 5, 0, PAGE, DMA_BIDIRECTIONAL, attr)).toBe(DMA_MAPPING_ERROR);
     }
     expect(dev.swiotlb!.live).toBe(0);
+  });
+
+  it('leaks the slot when the unmap claims that nothing was bounced, as dma_direct_unmap_phys does', () => {
+    const { dev } = forced();
+    const addr = dmaMapPage(dev, 5, 0, PAGE, DMA_BIDIRECTIONAL, 0);
+    dmaUnmapPage(dev, addr, PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_REQUIRE_COHERENT);
+    expect(dev.swiotlb!.live).toBe(1);
+    dmaUnmapPage(dev, addr, PAGE, DMA_BIDIRECTIONAL, 0);
+    expect(dev.swiotlb!.live).toBe(0);
+  });
+
+  it('warns of an address beyond the mask whatever the attributes, once', () => {
+    const machine = new Machine();
+    const memory = new TagMemory(machine, { pages: 8192 });
+    const dev = new DmaDevice(machine, memory, { name: 'isa', iommu: 'none', dmaMaskBits: 24 });
+    for (const warnings of [1, 1]) {
+      const addr = dmaMapPage(dev, 4096, 0, PAGE, DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+      expect([addr, machine.warnings]).toEqual([DMA_MAPPING_ERROR, warnings]);
+    }
   });
 
   it('fails when the pool is exhausted, the slot allocation fails or memory has no area, and leaks nothing', () => {

@@ -228,6 +228,11 @@ static int __init oracle_init(void)
 	err = function ? take_memory() : -ENODEV;
 	if (!err)
 		err = register_trace_error_report_end(on_report, NULL);
+	if (!err) {
+		err = oracle_log_start();
+		if (err)
+			unregister_trace_error_report_end(on_report, NULL);
+	}
 	if (err) {
 		give_memory_back();
 		pci_unregister_driver(&oracle_driver);
@@ -243,6 +248,7 @@ static void __exit oracle_exit(void)
 {
 	debugfs_remove_recursive(folder);
 	atomic_notifier_chain_unregister(&panic_notifier_list, &panic_block);
+	oracle_log_stop();
 	unregister_trace_error_report_end(on_report, NULL);
 	tracepoint_synchronize_unregister();
 	pci_unregister_driver(&oracle_driver);

@@ -40,6 +40,9 @@ struct oracle_range {
 	u64 last;
 };
 
+/* The kernel's report of a warning: first line, text of a WARN() that has one, place, then registers and calls up to an end mark. */
+enum oracle_report { REPORT_NONE, REPORT_BEGUN, REPORT_STATE };
+
 struct oracle_run {
 	struct device *dev;
 	phys_addr_t memory;
@@ -58,6 +61,11 @@ struct oracle_run {
 	unsigned int fail_nth;
 	unsigned int program;
 	const char *line;
+	/* What the kernel has logged during this call; how far a warning's report is. */
+	char log[4096];
+	size_t log_length;
+	size_t last_note;
+	enum oracle_report report;
 	struct oracle_state states[ORACLE_STATES];
 	struct oracle_mapping mappings[ORACLE_MAPPINGS];
 	/* Every IOVA page that a call may have mapped. */
@@ -89,6 +97,12 @@ int oracle_reset(struct oracle_run *run, const char *type);
 /* main.c */
 int oracle_write_file(struct oracle_run *run, const char *path, const char *text);
 unsigned long oracle_warnings(void);
+
+/* log.c */
+int oracle_log_start(void);
+void oracle_log_stop(void);
+void oracle_listen(struct oracle_run *run);
+void oracle_end_listening(struct oracle_run *run);
 
 /* report.c */
 phys_addr_t oracle_phys(struct oracle_run *run, u64 value);

@@ -144,9 +144,11 @@ static void run_line(struct oracle_run *run, char *line)
 		return;
 	}
 	before = oracle_warnings();
+	oracle_listen(run);
 	op->call(run, args, count);
 	if (oracle_warnings() != before)
 		oracle_say(run, " !%lu", oracle_warnings() - before);
+	oracle_end_listening(run);
 	oracle_say(run, "\n");
 }
 

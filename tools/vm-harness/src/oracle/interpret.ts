@@ -35,7 +35,7 @@ function runLine(model: OracleModel, line: string): string {
   const args = words.map((word) => (/^[0-9a-f]{1,16}$/.test(word) ? Number.parseInt(word, 16) : Number.NaN));
   if (op === undefined || args.length < op.min || args.length > op.max || args.some(Number.isNaN))
     return 'syntax';
-  const before = model.warnings;
   const result = op.call(model, args);
-  return model.warnings === before ? result : `${result} !${model.warnings - before}`;
+  const { warnings, notes } = model.takeLog();
+  return [result, ...(warnings === 0 ? [] : [`!${warnings}`]), ...notes].join(' ');
 }

@@ -9,6 +9,7 @@ import {
   TagMemory,
 } from '@gpusvm/dma-iova';
 import { Machine, WARN } from '@gpusvm/kernel';
+import { kernelNote } from './kernel-log.ts';
 import { ORACLE_MEMORY_BYTES, ORACLE_SLOTS, type OracleMode } from './program.ts';
 
 /** Page-table formats that the oracle runs on. */
@@ -61,7 +62,10 @@ export class OracleModel {
   readonly invalidations: IotlbInvalidateEvent[] = [];
   /** Ranges of IOVA pages that a call may have mapped, `[first, last]`. */
   readonly ranges: [number, number][] = [];
-  warnings = 0;
+  readonly backend: OracleBackend;
+  #warnings = 0;
+  #notes: string[] = [];
+  #prefers32Bit: boolean;
   /** When not 0: the allocation of a table that fails in the next map. */
   failNth = 0;
 
@@ -72,8 +76,12 @@ export class OracleModel {
       if (!this.memory.claimPages(pfn, BLOCK_ORDER))
         throw new Error(`page ${pfn} of the test memory is taken`);
     }
-    this.machine.trace.on(WARN, () => {
-      this.warnings++;
+    this.backend = o.backend;
+    this.machine.trace.on(WARN, ({ site }) => {
+      this.#warnings++;
+      const note = kernelNote(site, this);
+      // What repeats is noted once, as in the module.
+      if (this.#notes.at(-1) !== note) this.#notes.push(note);
     });
     this.machine.trace.on(IOTLB_INVALIDATE, (event) => this.invalidations.push(event));
     const windows = o.backend === 'amdv1' ? [...WINDOWS, AMD_WINDOW] : WINDOWS;
@@ -86,11 +94,27 @@ export class OracleModel {
       cachingMode: o.cachingMode ?? false,
       forcedac: o.forcedac ?? false,
     });
+    this.#prefers32Bit = this.dev.prefers32Bit;
     this.domain = this.dev.domain instanceof PagingDomain ? this.dev.domain : null;
     for (let i = 0; i < ORACLE_SLOTS; i++) {
       this.states.push({ state: new DmaIovaState(), allocated: false });
       this.mappings.push(emptySlot());
     }
+  }
+
+  /**
+   * What the kernel would have logged since the last time. That a device gives up addresses below 4 GiB comes first: no
+   * call warns of anything before it looks for an address.
+   */
+  takeLog(): { warnings: number; notes: readonly string[] } {
+    const taken = { warnings: this.#warnings, notes: this.#notes };
+    if (this.#prefers32Bit && !this.dev.prefers32Bit) {
+      taken.notes.unshift(`"Using ${Math.ceil(Math.log2(this.dev.limitPage + 1)) + 12}-bit DMA addresses"`);
+    }
+    this.#prefers32Bit = this.dev.prefers32Bit;
+    this.#warnings = 0;
+    this.#notes = [];
+    return taken;
   }
 
   /** Physical address of a program's argument: an offset in the test memory, or an address. */

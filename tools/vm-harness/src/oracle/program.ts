@@ -1,3 +1,5 @@
+import { withoutMachine } from './kernel-log.ts';
+
 /** How the device reaches memory while a program runs: the domain is new for every program. */
 export type OracleMode = 'strict' | 'lazy' | 'identity';
 
@@ -10,7 +12,10 @@ export interface OracleProgram {
   readonly lines: readonly string[];
 }
 
-/** What one program did: its calls with their results, such as `link 0 0 0 1000 0 0 = -98` or `sync 0 0 0 = 0`. */
+/**
+ * What one program did: its calls with their results, such as `link 0 0 0 1000 0 0 = -98` or `sync 0 0 0 = 0`, and what
+ * the kernel logged meanwhile: `!1 [dma_iova_unlink]`.
+ */
 export interface OracleTranscript {
   /** Result of the reset before the program; anything but 0 makes the rest worthless. */
   readonly reset: number;
@@ -33,7 +38,7 @@ export function parseTranscripts(text: string): OracleTranscript[] {
   for (const line of text.split('\n')) {
     const start = /^program \w+ = (-?\d+)$/.exec(line);
     if (start !== null) transcripts.push({ reset: Number(start[1]), lines: [] });
-    else if (line !== '') transcripts.at(-1)?.lines.push(line);
+    else if (line !== '') transcripts.at(-1)?.lines.push(withoutMachine(line));
   }
   return transcripts;
 }

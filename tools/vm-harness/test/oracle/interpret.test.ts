@@ -10,7 +10,7 @@ describe('the interpreter', () => {
   test('writes each call with its result and the warnings it caused', () => {
     expect(run(['alloc 0 0 1000', 'unlink 0 0 1000 0 0', '# a comment', '', '  sync 0 0 1000 '])).toEqual([
       'alloc 0 0 1000 = 1 fffff000 1000',
-      'unlink 0 0 1000 0 0 = ok !1',
+      'unlink 0 0 1000 0 0 = ok !1 [dma_iova_unlink]',
       'sync 0 0 1000 = 0',
     ]);
   });

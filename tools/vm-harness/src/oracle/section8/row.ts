@@ -1,4 +1,5 @@
 import type { OracleBackend } from '../oracle-model.ts';
+import { withoutNotes } from '../kernel-log.ts';
 import type { OracleMode, OracleProgram } from '../program.ts';
 
 /**
@@ -33,7 +34,7 @@ export function programOf(row: Section8Row): OracleProgram {
 export function breaches(row: Section8Row, backend: OracleBackend, transcript: readonly string[]): string[] {
   return row.lines.flatMap((line, i) => {
     const recorded = recordedResult(line, backend);
-    if (recorded === null || transcript[i] === `${callOf(line)} = ${recorded}`) return [];
+    if (recorded === null || withoutNotes(transcript[i] ?? '') === `${callOf(line)} = ${recorded}`) return [];
     return [`row ${row.no}: recorded ${callOf(line)} = ${recorded}, got ${transcript[i] ?? 'nothing'}`];
   });
 }
