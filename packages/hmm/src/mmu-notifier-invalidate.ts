@@ -35,17 +35,20 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   trace(mm, range, 'start', curSeq);
   traceRange(mm, range, 'start');
   const callback = mm.folios.protocol.callback;
-  const finishes: MmuIntervalNotifierFinish[] = [];
+  // Made by the first subscription that has a second pass.
+  let finishes: MmuIntervalNotifierFinish[] | null = null;
   let err: Errno = 0;
   for (const sub of hit) {
     if (preemptive) yield CALLBACK;
     counters[NOTIFIER_CALLBACK]!++;
     const ops = sub.ops!;
     if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
-    const ok = usesTwoPasses(mm, ops)
-      ? yield* callFirst(sub, range, curSeq, finishes)
+    const twoPasses = usesTwoPasses(mm, ops);
+    const before: number = finishes === null ? 0 : finishes.length;
+    const ok: boolean = twoPasses
+      ? yield* callFirst(sub, range, curSeq, (finishes ??= []))
       : yield* ops.invalidate!(sub, range, curSeq);
-    const pending = finishes.some((finish) => finish.notifier === sub);
+    const pending = finishes !== null && finishes.length > before;
     if (callback.enabled)
       callback.emit({ phase: pending ? 'first' : 'end', mm, sub, range, curSeq, result: ok });
     if (ok) continue;
@@ -58,7 +61,7 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
       `callback of pages ${sub.startPage}..${sub.lastPage} refused`,
     );
   }
-  for (const finish of finishes) {
+  for (const finish of finishes ?? []) {
     if (preemptive) yield FINISH;
     const sub = finish.notifier!;
     yield* sub.ops!.invalidateFinish!(finish);
@@ -90,11 +93,25 @@ function* callFirst(
 
 /** The range has changed (mmu_notifier_invalidate_range_end). Takes the same object as a start that returned 0. */
 export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange): Task<void> {
-  const subs = mm.notifiers;
   traceRange(mm, range, 'end');
-  // The mm's first subscription may have come after the start, which then is not on record.
-  if (subs === null || !subs.active.has(range)) return;
+  if (!isOnRecord(mm, range)) return;
   if (mm.machine.scheduler.preemptive) yield END;
+  endOnRecord(mm, range);
+}
+
+/** @internal {@link mmuNotifierInvalidateRangeEnd} where nobody preempts: no generator. */
+export function invalidateRangeEndAtOnce(mm: Mm, range: MmuNotifierRange): void {
+  traceRange(mm, range, 'end');
+  if (isOnRecord(mm, range)) endOnRecord(mm, range);
+}
+
+/** The mm's first subscription may have come after the start, which then is not on record. */
+function isOnRecord(mm: Mm, range: MmuNotifierRange): boolean {
+  return mm.notifiers !== null && mm.notifiers.active.has(range);
+}
+
+function endOnRecord(mm: Mm, range: MmuNotifierRange): void {
+  const subs = mm.notifiers!;
   subs.end(range);
   trace(mm, range, 'end', subs.invalidateSeq);
 }
