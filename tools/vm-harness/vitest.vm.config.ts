@@ -1,6 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 // @boundaries-ignore the one configuration that every package shares
 import { sharedConfig } from '../../vitest.shared.ts';
+import { LongestFirst } from './vm/longest-first.ts';
 
 /** The suite that needs QEMU and the guest kernels; `vm/setup.ts` installs and builds what is missing. */
 export default defineConfig({
@@ -11,8 +13,9 @@ export default defineConfig({
     globalSetup: ['vm/setup.ts'],
     testTimeout: 600_000,
     hookTimeout: 600_000,
-    // One guest at a time: two emulated CPUs on two cores would only wait for each other.
-    fileParallelism: false,
+    // A guest has one processor and waits often (resets, timers): one more guest than this machine has processors.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: LongestFirst },
     outputFile: { json: '.vitest/vm-results.json' },
   },
 });

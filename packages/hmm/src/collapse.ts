@@ -48,7 +48,7 @@ export function* madviseCollapse(mm: Mm, startPage: number, pages: number): Task
     const first = Math.ceil(from / 512) * 512;
     const end = Math.floor(to / 512) * 512;
     // thp_vma_allowable_order: not before the first anonymous page. A range without a whole block is then fine in 7.3.
-    if (!vma.anonVma || (old && end < first)) return done(-EINVAL);
+    if (vma.anonVma === null || (old && end < first)) return done(-EINVAL);
     for (let page = first; page < end; page += 512) blocks.push(page);
     return done(0);
   });

@@ -1,4 +1,5 @@
 import { type Pfn, type SchedPoint, type Suspension, type Task, schedPoint } from '@gpusvm/kernel';
+import { prepareAnonVma } from './anon-vma.ts';
 import { CPU_FAULT_DEVICE } from './counters.ts';
 import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPmd, splitPmdLeaf, unmapFolioPage } from './map-entry.ts';
@@ -225,7 +226,7 @@ function copyPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, unshare: boolea
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
-  vma.anonVma = true;
+  prepareAnonVma(mm, vma);
   node.pfn[slot] = pfn;
   node.bits[slot] = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (unshare ? 0 : PTE_WRITE);
   if (kind === PTE_PRESENT) {

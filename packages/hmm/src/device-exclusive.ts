@@ -1,25 +1,14 @@
-import {
-  EBUSY,
-  EFAULT,
-  EINTR,
-  EOPNOTSUPP,
-  type Pfn,
-  type SchedPoint,
-  type Task,
-  schedPoint,
-} from '@gpusvm/kernel';
-import { handleMmFault } from './cpu-fault.ts';
+import { EBUSY, EINTR, EOPNOTSUPP, type Pfn, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
+import { makeDeviceExclusiveRange } from './device-exclusive-range.ts';
+import { exclusiveIsUnmapped, setExclusive } from './exclusive-entry.ts';
 import { FOLIO_ANON } from './folio-flags.ts';
+import { faultWritable, WRITABLE, WRITABLE_MASK } from './gup-writable.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
-import { PTE_EXCLUSIVE, PTE_KIND, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE } from './pte.ts';
-import { splitHugePmd } from './split-pmd.ts';
 import { DEVICE_EXCLUSIVE } from './tracepoints.ts';
 
 const LOCK: SchedPoint = schedPoint('make_device_exclusive: folio lock');
-const WRITABLE_MASK = PTE_KIND | PTE_WRITE | PTE_PROTNONE;
-const WRITABLE = PTE_PRESENT | PTE_WRITE;
 
 /**
  * Take a page away from the CPU so that a device can do atomic operations on it (make_device_exclusive, mm/rmap.c). The
@@ -32,20 +21,24 @@ const WRITABLE = PTE_PRESENT | PTE_WRITE;
  * @param mm - the address space.
  * @param page - virtual page.
  * @param owner - passed in the notification, so that the driver can tell its own.
- * @returns the page, whose folio is locked and referenced for the caller; -EFAULT where the process may not write;
- * -EOPNOTSUPP for memory that is not anonymous, or hugetlb; -EINTR (fault site `hmm.fatal_signal`); in 6.12 -EBUSY for
- * a part of a large folio, whose mapping is split all the same, or a busy folio lock.
+ * @returns the page, whose folio is locked and referenced for the caller; -EFAULT where the process may not write; -ENOMEM
+ * without memory for the fault;
+ * -EOPNOTSUPP for memory that is not anonymous, or hugetlb; -EINTR (fault site `hmm.fatal_signal`). 6.12 has
+ * {@link makeDeviceExclusiveRange} instead: there this is a range of one page, and -EBUSY where that refuses it.
  */
 export function* makeDeviceExclusive(mm: Mm, page: number, owner: object): Task<Pfn> {
   const { folios } = mm;
-  const old = mm.machine.profile.hmm.exclusiveThp === 'split-busy';
+  if (exclusiveIsUnmapped(folios)) {
+    const one = new Float64Array(1);
+    const taken = yield* makeDeviceExclusiveRange(mm, page, one, owner);
+    return taken < 0 ? taken : one[0]! < 0 ? -EBUSY : one[0]!;
+  }
   mm.mmapLock.assertHeld();
   for (;;) {
     const pfn = yield* faultWritable(mm, page);
     if (pfn < 0) return pfn;
     const head = folios.head(pfn);
     if ((folios.flags[head]! & FOLIO_ANON) === 0 || mm.vmas.lookup(page)!.hugetlb) return -EOPNOTSUPP;
-    if (old && (folios.order(head) !== 0 || folios.isLocked(head))) return -EBUSY;
     folios.get(head);
     if (mm.machine.scheduler.preemptive) yield LOCK;
     if (folios.signalSite.shouldFail()) {
@@ -56,21 +49,6 @@ export function* makeDeviceExclusive(mm: Mm, page: number, owner: object): Task<
     if (yield* exclude(mm, page, pfn, owner)) return pfn;
     folios.unlock(head);
     folios.put(head);
-  }
-}
-
-/** get_user_pages_remote with FOLL_WRITE | FOLL_SPLIT_PMD. */
-function* faultWritable(mm: Mm, page: number): Task<Pfn> {
-  for (;;) {
-    const vma = mm.vmas.lookup(page);
-    if (vma === null || !vma.read || !vma.write || vma.io) return -EFAULT;
-    if ((mm.entryBits(page) & WRITABLE_MASK) !== WRITABLE) {
-      if ((yield* handleMmFault(mm, vma, page, true)) !== 0) return -EFAULT;
-    } else if (mm.isPmdMapped(page) && !vma.hugetlb) {
-      yield* splitHugePmd(mm, page);
-    } else {
-      return mm.pfnAt(page);
-    }
   }
 }
 
@@ -92,7 +70,7 @@ function* exclude(mm: Mm, page: number, pfn: Pfn, owner: object): Task<boolean> 
     node.pfn[slot] === pfn &&
     (node.bits[slot]! & WRITABLE_MASK) === WRITABLE;
   if (same) {
-    node.bits[slot] = (node.bits[slot]! & ~PTE_KIND) | PTE_EXCLUSIVE;
+    setExclusive(mm.folios, node, slot);
     const point = mm.machine.trace.point(DEVICE_EXCLUSIVE);
     if (point.enabled) point.emit({ mm: mm.name, page, pfn, on: true });
   }

@@ -17,7 +17,7 @@ export function* exitMmap(mm: Mm): Task<void> {
   yield* mmuNotifierInvalidateRangeEnd(mm, range);
   yield* mm.mmapLock.downWrite();
   const vmas = [...mm.vmas.all()];
-  zapRange(mm, 0, EVERYTHING, true);
+  zapRange(mm, 0, EVERYTHING, 'unmap');
   for (const vma of vmas) {
     mm.vmas.remove(vma);
     if (vma.mapping !== null) mm.folios.pageCache.close(vma.mapping);

@@ -1,4 +1,5 @@
 import { type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
+import { AnonVma } from './anon-vma.ts';
 import { copyPmdRange } from './copy-page-range.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
@@ -30,6 +31,11 @@ export function* dupMmap(parent: Mm, child: Mm): Task<Errno> {
     for (const vma of parent.vmas.all()) {
       const copy = vma.dup();
       copy.locked = false;
+      // anon_vma_fork
+      if (vma.anonVma !== null) {
+        copy.anonVma = new AnonVma(`${child.name} ${copy.startPage}`);
+        copy.forkChild = true;
+      }
       if (copy.mapping !== null) copy.mapping.users++;
       child.vmas.insert(copy);
       if (needsCopy(vma)) err = yield* copyVma(parent, child, vma);
@@ -43,7 +49,7 @@ export function* dupMmap(parent: Mm, child: Mm): Task<Errno> {
 
 /** vma_needs_copy: whatever the child could not fault in by itself. */
 function needsCopy(vma: Vma): boolean {
-  return vma.mixedmap || vma.anonVma;
+  return vma.mixedmap || vma.anonVma !== null;
 }
 
 function* copyVma(parent: Mm, child: Mm, vma: Vma): Task<Errno> {

@@ -78,19 +78,27 @@ export function unpinUserPages(
 }
 
 /**
- * Read or write another process's page (access_remote_vm, as process_vm_readv and /proc/self/mem do).
+ * Read or write another process's page.
  *
  * @param tag - content to write; null reads.
+ * @param how - `get` as access_remote_vm does for /proc/self/mem; `pin` as process_vm_readv does, which gives a reader a
+ * page of its own where it is shared.
  * @returns the content tag, or the errno of {@link pinUserPages}.
  */
-export function* accessRemoteVm(mm: Mm, page: number, tag: number | null = null): Task<number> {
+export function* accessRemoteVm(
+  mm: Mm,
+  page: number,
+  tag: number | null = null,
+  how: 'get' | 'pin' = 'get',
+): Task<number> {
   const pfns = new Float64Array(1);
-  const taken = yield* pinUserPages(mm, page, pfns, { get: true, write: tag !== null });
+  const get = how === 'get';
+  const taken = yield* pinUserPages(mm, page, pfns, { get, write: tag !== null });
   if (taken < 0) return taken;
   const pfn = pfns[0]!;
   if (tag !== null) mm.folios.writeTag(pfn, tag);
   const seen = mm.folios.readTag(pfn);
-  unpinUserPages(mm.folios, pfns, 1, { get: true, dirty: tag !== null });
+  unpinUserPages(mm.folios, pfns, 1, { get, dirty: tag !== null });
   return seen;
 }
 

@@ -10,6 +10,7 @@ export {
   zoneDevicePageInit,
 } from './dev-pagemap.ts';
 export type { EntryCounts } from './entry-counts.ts';
+export { makeDeviceExclusiveRange } from './device-exclusive-range.ts';
 export { makeDeviceExclusive } from './device-exclusive.ts';
 export { splitFolio } from './folio-split.ts';
 export * from './folio-flags.ts';
@@ -71,7 +72,7 @@ export * from './pte.ts';
 export * from './protocol-tracepoints.ts';
 export { type HmmRange, hmmRangeFault } from './range-fault.ts';
 export { hmmRangeFaultUnlockedTimeout } from './range-fault-unlocked.ts';
-export { type CachedAt, reclaimFolio, shrinkAnon } from './reclaim.ts';
+export { type CachedAt, type ReclaimOptions, reclaimFolio, shrinkAnon } from './reclaim.ts';
 export type { RmapPlace } from './rmap.ts';
 export type { Swap } from './swap.ts';
 export * from './tracepoints.ts';

@@ -1,4 +1,5 @@
 import type { Pfn } from '@gpusvm/kernel';
+import { prepareAnonVma } from './anon-vma.ts';
 import { FOLIO_ANON, FOLIO_HEAD } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import type { Mm } from './mm.ts';
@@ -56,7 +57,7 @@ export function installRun(
   if (!zero && !(pfn >= 1 && pfn + pages <= mm.folios.ramPages)) {
     throw new RangeError(`pfns ${pfn}..${pfn + pages - 1} are not RAM`);
   }
-  if (anon && !zero) vma.anonVma = true;
+  if (anon && !zero) prepareAnonVma(mm, vma);
   const bits = entryBits(vma, zero, anon, o.readOnly === true);
   let i = 0;
   while (i < pages) {

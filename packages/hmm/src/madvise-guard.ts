@@ -1,4 +1,5 @@
 import { EINVAL, ENOMEM, type Errno, type Task, done } from '@gpusvm/kernel';
+import { prepareAnonVma } from './anon-vma.ts';
 import { madviseWalkVmas } from './madvise-walk.ts';
 import { zapVmaRange } from './madvise.ts';
 import type { Mm } from './mm.ts';
@@ -20,7 +21,7 @@ export function madviseGuardInstall(mm: Mm, startPage: number, pages: number): T
     if (!mayGuard(vma)) return -EINVAL;
     if (hasPages(mm, from, to)) yield* zapVmaRange(mm, from, to);
     // Fork has to copy the markers.
-    vma.anonVma = true;
+    prepareAnonVma(mm, vma);
     return install(mm, from, to);
   });
 }

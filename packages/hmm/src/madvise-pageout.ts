@@ -21,7 +21,7 @@ export function madvisePageout(mm: Mm, startPage: number, pages: number): Task<E
     if (vma.locked || vma.hugetlb || vma.io) return -EINVAL;
     for (let page = from; page < to; ) {
       const head = yield* alone(mm, page, from, to);
-      if (head >= 0) yield* reclaimFolio(mm.folios, head, cachedAt(mm, vma, page, head));
+      if (head >= 0) yield* reclaimFolio(mm.folios, head, { at: cachedAt(mm, vma, page, head), async: true });
       page++;
     }
     return 0;
@@ -51,14 +51,23 @@ function* alone(mm: Mm, page: number, from: number, to: number): Task<Pfn> {
   const limit = mm.isPmdMapped(page) ? 1 : 2 ** order;
   if (folios.mapcount(head) > limit) return -1;
   const first = page - (pfn - head);
-  if (order === 0 || (first >= from && first + 2 ** order <= to && folios.mapcount(head) === limit))
-    return head;
+  const inside = first >= from && first + 2 ** order <= to;
+  if (order === 0 || (inside && folios.mapcount(head) === limit && isPresent(mm, first, order))) return head;
   if (!folios.trylock(head)) return -1;
   folios.get(head);
   const err = yield* splitFolio(folios, head);
   folios.unlock(head);
   folios.put(head);
   return err === 0 && (mm.entryBits(page) & PTE_KIND) === PTE_PRESENT ? mm.pfnAt(page) : -1;
+}
+
+/** madvise_folio_pte_batch: an entry that is not present, exclusive to a device, is not counted. */
+function isPresent(mm: Mm, first: number, order: number): boolean {
+  if (mm.isPmdMapped(first)) return true;
+  for (let page = first; page < first + 2 ** order; page++) {
+    if ((mm.entryBits(page) & PTE_KIND) !== PTE_PRESENT) return false;
+  }
+  return true;
 }
 
 function cachedAt(mm: Mm, vma: Vma, page: number, head: Pfn): CachedAt | null {

@@ -41,7 +41,7 @@ export function unmapFolioPage(folios: FolioTable, pfn: Pfn): void {
   folios.put(head);
 }
 
-/** Whether an entry owns a reference and a map count. */
+/** Whether an entry owns a reference, and a map count unless it is device-exclusive in 6.12. */
 export function ownsPage(bits: number): boolean {
   const kind = bits & PTE_KIND;
   return kind === PTE_PRESENT || kind === PTE_DEVICE || kind === PTE_EXCLUSIVE;

@@ -51,10 +51,14 @@ export function* migrateVmaCollect(args: MigrateVma): Task<void> {
   args.ramSlots = collector.ramSlots;
 }
 
-/** migrate_vma_split_folio. The lock and reference of the fault folio are the fault's. */
+/**
+ * migrate_vma_split_folio. The lock and reference of the fault folio are the fault's. A busy lock is waited for, before
+ * device THP it is not.
+ */
 function* splitForMigration(args: MigrateVma, head: Pfn): Task<boolean> {
-  const { folios } = args.mm;
+  const { folios, machine } = args.mm;
   if (head === args.faultFolio) return (yield* splitFolio(folios, head)) === 0;
+  if (!machine.profile.hmm.deviceThp && folios.isLocked(head)) return false;
   folios.get(head);
   yield* folios.lock(head);
   // It may have been split or freed by its mappers while we slept; then the second look sees that.
@@ -130,14 +134,17 @@ class Collector {
   #leaf(node: PmdNode, page: number, stop: number): Collected {
     const { mm, src, startPage } = this.#args;
     const kind = node.huge & PTE_KIND;
+    const { folios } = mm;
+    const head = folios.head(node.hugePfn);
+    this.splitHead = head;
+    // Before device THP every leaf is split, whatever is asked for.
+    if (!this.#thp && kind === PTE_ZERO) return 'split-leaf';
+    if (!this.#thp && kind === PTE_PRESENT) return 'split-folio';
     if (!this.#selected(node.huge, node.hugePfn)) {
       this.skip(page, stop);
       return 'done';
     }
-    if (kind === PTE_ZERO) return this.#compound(page, stop) ? this.#hole(page, stop) : 'split-leaf';
-    const { folios } = mm;
-    const head = folios.head(node.hugePfn);
-    this.splitHead = head;
+    if (kind === PTE_ZERO) return this.#hole(page, stop);
     if (!this.#compound(page, stop) || !mayShare(folios, head, node.huge) || folios.order(head) !== 9) {
       return 'split-folio';
     }
@@ -215,15 +222,14 @@ class Collector {
       let head = frame;
       if (orders[frame] !== 0) {
         head = folios.head(frame);
-        // Before device THP a large folio met here is collected page by page, which the unmap phase then refuses.
-        if (this.#thp) {
-          this.page = nodeStart + at;
-          this.cpages += cpages;
-          this.pages += cpages;
-          this.ramSlots += ramSlots;
-          this.splitHead = head;
-          return 'split-folio';
-        }
+        // Before device THP parts of large folios do not migrate.
+        if (!this.#thp) continue;
+        this.page = nodeStart + at;
+        this.cpages += cpages;
+        this.pages += cpages;
+        this.ramSlots += ramSlots;
+        this.splitHead = head;
+        return 'split-folio';
       }
       if (head !== faultFolio) {
         if ((state[head]! & FOLIO_LOCKED) !== 0) continue;

@@ -1,4 +1,5 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
+import { prepareAnonVma } from './anon-vma.ts';
 import { FOLIO_ANON, FOLIO_DEVICE, FOLIO_DEVICE_MASK } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE } from './migrate-pfns.ts';
@@ -35,7 +36,7 @@ export function insertPage(args: MigrateVma, slot: number): boolean {
   const pfn = dst.pfn[slot]!;
   mapPage(mm, node, page & 511, pfn, newBits(args, pfn));
   mm.folios.flags[pfn]! |= FOLIO_ANON;
-  vma!.anonVma = true;
+  prepareAnonVma(mm, vma!);
   src.flags[slot] = MIGRATE_PFN_MIGRATE;
   return true;
 }
@@ -58,7 +59,7 @@ export function insertPmd(args: MigrateVma, slot: number): boolean {
   if (node !== null) mm.pageTable.remove(node);
   mapPmd(mm, Math.floor(page / 512), pfn, newBits(args, pfn));
   mm.folios.flags[pfn]! |= FOLIO_ANON;
-  vma!.anonVma = true;
+  prepareAnonVma(mm, vma!);
   src.flags[slot] = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;
   return true;
 }

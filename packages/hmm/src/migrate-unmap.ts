@@ -92,8 +92,6 @@ function nextTrouble(
 /** migrate_vma_check_page: more references than map counts and known holders. */
 function isPinned(folios: FolioTable, head: Pfn, faultFolio: Pfn): boolean {
   const flags = folios.flags[head]!;
-  // Large folios migrate since device THP only.
-  if (folios.orders[head] !== 0 && !folios.machine.profile.hmm.deviceThp) return true;
   let extra = 1;
   if ((flags & FOLIO_DEVICE) !== 0) extra++;
   if (head === faultFolio) extra++;

@@ -1,4 +1,5 @@
 import { type Pfn, PMD_ORDER } from '@gpusvm/kernel';
+import { prepareAnonVma } from './anon-vma.ts';
 import { CPU_FAULT_THP } from './counters.ts';
 import { FOLIO_ANON, FOLIO_HEAD, FOLIO_SWAPCACHE } from './folio-flags.ts';
 import { mapPage, mapPmd } from './map-entry.ts';
@@ -20,6 +21,8 @@ import type { Vma } from './vma.ts';
 export const FAULT_SLOW = -1;
 
 const WRITABLE = PTE_PRESENT | PTE_WRITE;
+/** fault_around_bytes, 64 KiB. */
+const FAULT_AROUND_PAGES = 16;
 const WRITE_MASK = PTE_KIND | PTE_WRITE | PTE_PROTNONE;
 const ANON_WRITABLE = PTE_PRESENT | PTE_WRITE | PTE_DIRTY | PTE_ANON_EXCLUSIVE;
 
@@ -114,7 +117,7 @@ function fillWritable(mm: Mm, vma: Vma, node: PmdNode, from: number, to: number)
     node.used++;
   }
   gather.endAlloc();
-  if (fill) vma.anonVma = true;
+  if (fill) prepareAnonVma(mm, vma);
   return failed ? -1 - slot : slot;
 }
 
@@ -150,7 +153,7 @@ function mapNewAnon(mm: Mm, vma: Vma, node: PmdNode, slot: number, writable: boo
   folios.flags[pfn]! |= FOLIO_ANON;
   folios.maps[pfn] = 1;
   folios.rmap.add(pfn, 0, mm.id, node.startPage + slot);
-  vma.anonVma = true;
+  prepareAnonVma(mm, vma);
   node.bits[slot] = writable ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE;
   node.pfn[slot] = pfn;
   node.used++;
@@ -164,7 +167,7 @@ function anonymousPmd(mm: Mm, vma: Vma, index: number, write: boolean): boolean 
     const huge = folios.zeroPages.huge();
     if (huge < 0) return false;
     // Unlike a small zero page, the huge one comes after vmf_anon_prepare.
-    vma.anonVma = true;
+    prepareAnonVma(mm, vma);
     mm.pageTable.makeHuge(index, PTE_ZERO, huge);
   } else if (!mapNewAnonPmd(mm, vma, index)) {
     return false;
@@ -179,7 +182,7 @@ export function mapNewAnonPmd(mm: Mm, vma: Vma, index: number): boolean {
   const head = folios.allocFolio(PMD_ORDER);
   if (head < 0) return false;
   folios.flags[head]! |= FOLIO_ANON;
-  vma.anonVma = true;
+  prepareAnonVma(mm, vma);
   mapPmd(mm, index, head, vma.write ? ANON_WRITABLE : PTE_PRESENT | PTE_ANON_EXCLUSIVE);
   folios.put(head);
   return true;
@@ -194,6 +197,10 @@ function hugetlbFault(mm: Mm, vma: Vma, index: number): number {
 function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolean): number {
   const folios = mm.folios;
   const space = vma.mapping!;
+  if (!write && !vma.mixedmap) {
+    faultAround(mm, vma, node, slot);
+    if (node.bits[slot] !== 0) return 0;
+  }
   const cached = folios.pageCache.fault(space, vma.offsetOf(node.startPage + slot));
   if (cached < 0) return VM_FAULT_OOM;
   if (write && !vma.shared) {
@@ -202,9 +209,26 @@ function mappedPage(mm: Mm, vma: Vma, node: PmdNode, slot: number, write: boolea
     folios.writeTag(pfn, folios.readTag(cached));
     return 0;
   }
-  const writable = vma.shared && vma.write && (write || space.shmem);
-  mapPage(mm, node, slot, cached, writable ? PTE_PRESENT | PTE_WRITE | PTE_DIRTY : PTE_PRESENT);
+  mapPage(mm, node, slot, cached, mappedBits(vma, write));
   return 0;
+}
+
+function mappedBits(vma: Vma, write: boolean): number {
+  const writable = vma.shared && vma.write && (write || vma.mapping!.shmem);
+  return PTE_PRESENT | (writable ? PTE_WRITE : 0) | (writable && write ? PTE_DIRTY : 0);
+}
+
+/** do_fault_around: a read fault maps whatever the page cache has of the aligned 64 KiB around it. */
+function faultAround(mm: Mm, vma: Vma, node: PmdNode, slot: number): void {
+  const { pages } = vma.mapping!;
+  const from = Math.max(slot - (slot % FAULT_AROUND_PAGES), vma.startPage - node.startPage);
+  const to = Math.min(from + FAULT_AROUND_PAGES, 512, vma.endPage - node.startPage);
+  for (let at = from; at < to; at++) {
+    if (node.bits[at] !== 0) continue;
+    const cached = pages.get(vma.offsetOf(node.startPage + at));
+    if (cached === undefined || mm.folios.isLocked(mm.folios.head(cached))) continue;
+    mapPage(mm, node, at, cached, mappedBits(vma, false));
+  }
 }
 
 /** do_wp_page where nothing has to be copied. */

@@ -1,8 +1,8 @@
 import { EINVAL, ENOMEM, type Errno, type Task } from '@gpusvm/kernel';
 import { handleMmFault } from './cpu-fault.ts';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
-import { splitHugePmdEdges } from './split-pmd.ts';
+import { cutVma } from './split-pmd.ts';
 
 /**
  * Keep pages in memory (mlock, munlock; mm/mlock.c): reclaim leaves them alone, and locking populates them, for
@@ -16,15 +16,17 @@ export function* mlock(mm: Mm, startPage: number, pages: number, on: boolean): T
   const endPage = startPage + pages;
   let mapped = 0;
   yield* mm.mmapLock.downWrite();
-  const cut = (page: number): boolean => (mm.vmas.lookup(page)?.startPage ?? page) !== page;
-  yield* splitHugePmdEdges(mm, cut(startPage) ? startPage : 0, cut(endPage) ? endPage : 0);
-  splitVma(mm, startPage);
-  splitVma(mm, endPage);
-  for (const vma of mm.vmas.overlapping(startPage, endPage)) {
-    vma.locked = on;
-    mapped += vma.pages;
+  for (const vma of mm.vmas.overlapping(startPage, endPage).slice()) {
+    const from = Math.max(vma.startPage, startPage);
+    const to = Math.min(vma.endPage, endPage);
+    mapped += to - from;
+    if (vma.locked === on) continue;
+    yield* cutVma(mm, from);
+    yield* cutVma(mm, to);
+    const changed = mm.vmas.lookup(from)!;
+    changed.locked = on;
+    mergeVma(mm, changed);
   }
-  mergeVmas(mm, startPage, endPage);
   mm.mmapLock.upWrite();
   if (mapped < pages) return -ENOMEM;
   return on ? yield* populate(mm, startPage, endPage) : 0;

@@ -50,9 +50,9 @@ export function splitVma(mm: Mm, page: number): void {
   mm.vmas.insert(tail);
 }
 
-/** Undo splits that no longer separate anything (vma_merge). The mmap lock is held for writing. */
-export function mergeVmas(mm: Mm, startPage: number, endPage: number): void {
-  for (const gone of mm.vmas.merge(startPage, endPage)) {
+/** A VMA was changed: merge it with neighbours that are like it now (vma_modify). The mmap lock is held for writing. */
+export function mergeVma(mm: Mm, changed: Vma): void {
+  for (const gone of mm.vmas.merge(changed, mm.machine.profile.hmm.mergeIntoEmptyVma)) {
     if (gone.mapping !== null) mm.folios.pageCache.close(gone.mapping);
   }
 }

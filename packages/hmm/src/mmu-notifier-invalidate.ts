@@ -35,7 +35,6 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
   trace(mm, range, 'start', curSeq);
   traceRange(mm, range, 'start');
   const callback = mm.folios.protocol.callback;
-  // Made by the first subscription that has a second pass.
   let finishes: MmuIntervalNotifierFinish[] | null = null;
   let err: Errno = 0;
   for (const sub of hit) {
@@ -43,14 +42,13 @@ export function* mmuNotifierInvalidateRangeStart(mm: Mm, range: MmuNotifierRange
     counters[NOTIFIER_CALLBACK]!++;
     const ops = sub.ops!;
     if (callback.enabled) callback.emit({ phase: 'begin', mm, sub, range, curSeq, result: true });
-    const twoPasses = usesTwoPasses(mm, ops);
-    const before: number = finishes === null ? 0 : finishes.length;
-    const ok: boolean = twoPasses
+    const ok = usesTwoPasses(mm, ops)
       ? yield* callFirst(sub, range, curSeq, (finishes ??= []))
       : yield* ops.invalidate!(sub, range, curSeq);
-    const pending = finishes !== null && finishes.length > before;
-    if (callback.enabled)
+    if (callback.enabled) {
+      const pending = finishes?.some((finish) => finish.notifier === sub) === true;
       callback.emit({ phase: pending ? 'first' : 'end', mm, sub, range, curSeq, result: ok });
+    }
     if (ok) continue;
     if (!range.blockable) {
       err = -EAGAIN;

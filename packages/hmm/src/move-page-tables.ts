@@ -71,6 +71,8 @@ function relocate(mm: Mm, bits: number, pfn: number, page: number): void {
   if (!ownsPage(bits) && (bits & PTE_KIND) !== PTE_MIGRATION) return;
   const { folios } = mm;
   const head = folios.head(pfn);
-  const sole = folios.maps[head] === 1 && (folios.flags[head]! & FOLIO_LOCKED) === 0 && ownsPage(bits);
+  // A large folio may have exclusive entries elsewhere, which count as references only in 6.12.
+  const single = folios.maps[head] === 1 && (folios.orders[head] === 0 || folios.refs[head] === 1);
+  const sole = single && (folios.flags[head]! & FOLIO_LOCKED) === 0 && ownsPage(bits);
   folios.rmap.relocate(head, folios.orders[head]!, mm.id, page - (pfn - head), sole);
 }

@@ -1,5 +1,6 @@
 import { EINVAL, ENOMEM, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { exclusiveIsUnmapped } from './exclusive-entry.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
@@ -7,13 +8,14 @@ import type { PmdNode } from './page-table.ts';
 import {
   PTE_ANON_EXCLUSIVE,
   PTE_DIRTY,
+  PTE_EXCLUSIVE,
   PTE_KIND,
   PTE_MIGRATION,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_WRITE,
 } from './pte.ts';
-import { splitHugePmdEdges } from './split-pmd.ts';
+import { cutVma } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
 const PROTECT: SchedPoint = schedPoint('mprotect: change_protection');
@@ -47,14 +49,10 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
       if (vma === null) break;
       const stop = Math.min(vma.endPage, endPage);
       // hugetlb_vm_op_split: a VMA of huge pages is cut between them only.
-      if (vma.hugetlb && ((page | stop) & 511) !== 0) {
-        mergeVmas(mm, startPage, endPage);
-        return -EINVAL;
-      }
+      if (vma.hugetlb && ((page | stop) & 511) !== 0) return -EINVAL;
       yield* protectVma(mm, vma, page, stop, prot);
       page = stop;
     }
-    mergeVmas(mm, startPage, endPage);
     return page < endPage ? -ENOMEM : 0;
   } finally {
     mm.mmapLock.upWrite();
@@ -63,12 +61,12 @@ export function* mprotect(mm: Mm, startPage: number, pages: number, prot: Protec
 
 function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot: Protection): Task<void> {
   if (vma.read === prot.read && vma.write === prot.write) return;
-  yield* splitHugePmdEdges(mm, startPage, endPage);
-  splitVma(mm, startPage);
-  splitVma(mm, endPage);
+  yield* cutVma(mm, startPage);
+  yield* cutVma(mm, endPage);
   const changed = mm.vmas.lookup(startPage)!;
   changed.read = prot.read;
   changed.write = prot.write;
+  mergeVma(mm, changed);
   const endPmd = Math.ceil(endPage / 512);
   const first = mm.pageTable.next(Math.floor(startPage / 512), endPmd);
   if (first === null) return;
@@ -82,25 +80,30 @@ function* protectVma(mm: Mm, vma: Vma, startPage: number, endPage: number, prot:
     node = mm.pageTable.next(node.index + 1, endPmd)
   ) {
     const from = Math.max(startPage - node.startPage, 0);
-    changeNode(node, from, Math.min(endPage - node.startPage, 512), changed);
+    changeNode(mm, node, from, Math.min(endPage - node.startPage, 512), changed);
   }
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
 }
 
-function changeNode(node: PmdNode, from: number, to: number, vma: Vma): void {
+function changeNode(mm: Mm, node: PmdNode, from: number, to: number, vma: Vma): void {
   if (node.huge !== 0) {
     node.huge = withProtection(node.huge, vma);
     return;
   }
   for (let slot = from; slot < to; slot++) {
     const bits = node.bits[slot]!;
-    if ((bits & PTE_KIND) !== 0) node.bits[slot] = withProtection(bits, vma);
+    if ((bits & PTE_KIND) === PTE_EXCLUSIVE) {
+      // Says nothing about permissions, except in 6.12.
+      if (!vma.write && exclusiveIsUnmapped(mm.folios)) node.bits[slot] = bits & ~PTE_WRITE;
+    } else if ((bits & PTE_KIND) !== 0) {
+      node.bits[slot] = withProtection(bits, vma);
+    }
   }
 }
 
 function withProtection(bits: number, vma: Vma): number {
   const kind = bits & PTE_KIND;
-  // Swap, exclusive and marker entries say nothing about permissions: the VMA decides when the page is back.
+  // Swap and marker entries say nothing about permissions: the VMA decides when the page is back.
   if (kind > PTE_MIGRATION) return bits;
   const access = vma.read ? bits & ~PTE_PROTNONE : bits | PTE_PROTNONE;
   if (!vma.write) return access & ~PTE_WRITE;

@@ -1,5 +1,5 @@
 import { EFAULT, EINVAL, ENOMEM, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
-import { isUserRange, splitVma, TASK_SIZE_PAGES } from './mmap.ts';
+import { isUserRange, TASK_SIZE_PAGES } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
@@ -152,8 +152,10 @@ function* moveVma(
     yield* unmapLocked(mm, oldPage, pages);
     return;
   }
-  // dontunmap_complete: the old VMA stays and is no longer locked in memory.
-  splitVma(mm, oldPage);
-  splitVma(mm, oldPage + pages);
-  mm.vmas.lookup(oldPage)!.locked = false;
+  // dontunmap_complete: the old VMA stays as it is, but none of it is locked in memory any more.
+  vma.locked = false;
+  if (oldPage === vma.startPage && oldPage + pages === vma.endPage) {
+    vma.anonVma = null;
+    vma.forkChild = false;
+  }
 }

@@ -1,9 +1,9 @@
 import { EINVAL, type Errno, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
-import { isUserRange, splitVma } from './mmap.ts';
+import { isUserRange } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
 import { mmuNotifierRange } from './mmu-notifier-range.ts';
-import { splitHugePmdEdges } from './split-pmd.ts';
+import { cutVma } from './split-pmd.ts';
 import { zapRange } from './zap.ts';
 
 const DETACH: SchedPoint = schedPoint('munmap: VMAs detached');
@@ -33,16 +33,15 @@ export function* unmapLocked(mm: Mm, startPage: number, pages: number): Task<Err
   const first = mm.vmas.overlapping(startPage, endPage);
   if (first.length === 0) return 0;
   if (first.some((vma) => vma.hugetlb && (isCut(vma, startPage) || isCut(vma, endPage)))) return -EINVAL;
-  yield* splitHugePmdEdges(mm, startPage, endPage);
-  splitVma(mm, startPage);
-  splitVma(mm, endPage);
+  yield* cutVma(mm, startPage);
+  yield* cutVma(mm, endPage);
   const gone = mm.vmas.overlapping(startPage, endPage);
   for (const vma of gone) mm.vmas.remove(vma);
   if (preemptive) yield DETACH;
   const range = mmuNotifierRange('UNMAP', startPage, endPage);
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   if (preemptive) yield ZAP;
-  zapRange(mm, startPage, endPage, true);
+  zapRange(mm, startPage, endPage, 'unmap');
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
   for (const vma of gone) if (vma.mapping !== null) mm.folios.pageCache.close(vma.mapping);
   return 0;

@@ -25,7 +25,7 @@ export function* oomReap(mm: Mm): Task<boolean> {
       complete = false;
       continue;
     }
-    zapRange(mm, startPage, endPage, false);
+    zapRange(mm, startPage, endPage, 'keep');
     yield* mmuNotifierInvalidateRangeEnd(mm, range);
   }
   mm.mmapLock.upRead();

@@ -1,5 +1,5 @@
 import type { Pfn } from '@gpusvm/kernel';
-import { FOLIO_CACHED, FOLIO_HEAD } from './folio-flags.ts';
+import { FOLIO_CACHED, FOLIO_DIRTY, FOLIO_HEAD } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 
 /** Pages of one file or of one shared anonymous object (struct address_space). */
@@ -81,6 +81,7 @@ export class PageCache {
     if (slot !== undefined) {
       space.slots.delete(offset);
       this.#folios.swap.free(slot);
+      this.#folios.flags[pfn] |= FOLIO_DIRTY;
     }
     if (tag !== 0) this.#folios.memory.writeTag(pfn, tag);
     space.pages.set(offset, pfn);
@@ -89,7 +90,8 @@ export class PageCache {
 
   /**
    * Write an unmapped page to the file, or to swap if it is shared anonymous memory, and drop the cache's reference
-   * (pageout and __remove_mapping).
+   * (pageout and __remove_mapping). A clean page is just dropped, whatever it contains: who writes to memory without the
+   * CPU has to say so (folio_mark_dirty).
    *
    * @returns false when there is no swap slot, and then nothing happens.
    */
@@ -97,17 +99,18 @@ export class PageCache {
     const folios = this.#folios;
     if (space.pages.get(offset) !== pfn) return false;
     const tag = folios.readTag(pfn);
-    if (space.shmem) {
+    const dirty = (folios.flags[folios.head(pfn)]! & FOLIO_DIRTY) !== 0;
+    if (dirty && space.shmem) {
       const slot = folios.swap.find(1);
       if (slot < 0) return false;
       folios.swap.duplicate(slot);
       folios.swap.writeTag(slot, tag);
       space.slots.set(offset, slot);
-    } else if (tag !== space.diskTag(offset)) {
+    } else if (dirty) {
       space.written.set(offset, tag);
     }
     space.pages.delete(offset);
-    folios.flags[pfn]! &= ~FOLIO_CACHED;
+    folios.flags[pfn]! &= ~(FOLIO_CACHED | FOLIO_DIRTY);
     folios.put(pfn);
     return true;
   }

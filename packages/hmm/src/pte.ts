@@ -14,7 +14,7 @@ export const PTE_DEVICE = 3;
 export const PTE_MIGRATION = 4;
 /** Swapped out: the pfn field is the slot. Owns one count of the slot. */
 export const PTE_SWAP = 5;
-/** A page of RAM that one device alone may use (make_device_exclusive). Owns one reference and one map count. */
+/** A page of RAM that one device alone may use. Owns one reference and, but for 6.12, one map count. */
 export const PTE_EXCLUSIVE = 6;
 /** Neither page nor hole: the pfn field is a MARKER_*. Owns nothing. */
 export const PTE_MARKER = 7;

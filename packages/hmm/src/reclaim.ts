@@ -5,6 +5,7 @@ import {
   FOLIO_ANON,
   FOLIO_CACHED,
   FOLIO_DEVICE,
+  FOLIO_DIRTY,
   FOLIO_HEAD,
   FOLIO_LAZYFREE,
   FOLIO_SWAPCACHE,
@@ -23,6 +24,17 @@ export interface CachedAt {
   readonly offset: number;
 }
 
+/** What becomes of a dirty large folio that is written to swap. */
+export interface ReclaimOptions {
+  /** For a folio of a page cache: where it belongs; without it such a folio stays. */
+  readonly at?: CachedAt | null;
+  /**
+   * Do not wait for the write (MADV_PAGEOUT): as the folio cannot be freed under it, it stays in the swap cache until the
+   * next reclaim, and an access maps it whole. Single pages come back the same from cache and from swap, so they go.
+   */
+  readonly async?: boolean;
+}
+
 /**
  * Reclaim one folio (shrink_folio_list, mm/vmscan.c): isolate it from the LRU, lock it if nobody has, give it swap
  * slots, unmap it everywhere (CLEAR for every address space), write it out and free it. Lazily freed folios that are
@@ -31,17 +43,17 @@ export interface CachedAt {
  *
  * May sleep. Asks the fault site `hmm.isolate_lru`.
  *
- * @param at - for a folio of a page cache: where it belongs; without it such a folio stays.
  * @returns whether the folio was freed.
  */
-export function* reclaimFolio(folios: FolioTable, head: Pfn, at: CachedAt | null = null): Task<boolean> {
+export function* reclaimFolio(folios: FolioTable, head: Pfn, o: ReclaimOptions = {}): Task<boolean> {
+  const { at = null, async = false } = o;
   if (!folios.isolateLru(head)) return false;
   if (folios.machine.scheduler.preemptive) yield RECLAIM;
   let freed = false;
   if (folios.trylock(head)) {
     const flags = folios.flags[head]!;
     if ((flags & FOLIO_CACHED) !== 0) freed = at !== null && (yield* reclaimCached(folios, head, at));
-    else if ((flags & FOLIO_ANON) !== 0) freed = yield* reclaimAnon(folios, head);
+    else if ((flags & FOLIO_ANON) !== 0) freed = yield* reclaimAnon(folios, head, async);
     folios.unlock(head);
   }
   folios.putbackLru(head);
@@ -49,7 +61,7 @@ export function* reclaimFolio(folios: FolioTable, head: Pfn, at: CachedAt | null
 }
 
 /** Everything but the last reference, which the isolation holds. */
-function* reclaimAnon(folios: FolioTable, head: Pfn): Task<boolean> {
+function* reclaimAnon(folios: FolioTable, head: Pfn, async: boolean): Task<boolean> {
   const { swap } = folios;
   if (folios.pinCount(head) > 0) return false;
   const cached = (folios.flags[head]! & FOLIO_SWAPCACHE) !== 0;
@@ -61,6 +73,7 @@ function* reclaimAnon(folios: FolioTable, head: Pfn): Task<boolean> {
     const slot = swap.find(2 ** folios.order(head));
     if (slot < 0) return false;
     swap.addCache(head, slot);
+    folios.flags[head]! |= FOLIO_DIRTY;
   }
   yield* tryToUnmap(folios, head, 'swap');
   if (folios.maps[head] !== 0) {
@@ -68,7 +81,11 @@ function* reclaimAnon(folios: FolioTable, head: Pfn): Task<boolean> {
     return false;
   }
   if (folios.machine.scheduler.preemptive) yield WRITEOUT;
-  swap.write(head);
+  // What is clean is in its slots already. Who writes to memory without the CPU has to say so (folio_mark_dirty).
+  const written = (folios.flags[head]! & FOLIO_DIRTY) !== 0;
+  if (written) swap.write(head);
+  folios.flags[head]! &= ~FOLIO_DIRTY;
+  if (async && written && folios.order(head) !== 0) return false;
   // __remove_mapping: somebody who took a reference meanwhile keeps the folio in the cache.
   if (folios.refs[head] !== 1 + 2 ** folios.order(head) || folios.maps[head] !== 0) return false;
   folios.counters.values[SWAP_OUT]! += 2 ** folios.order(head);

@@ -69,17 +69,34 @@ function mapSwapped(mm: Mm, vma: Vma, page: number, pfn: Pfn, slot: number, writ
   const { swap } = folios;
   const head = folios.head(pfn);
   const node = mm.pageTable.nodeOf(page)!;
-  const bits = node.bits[page & 511]!;
-  map(mm, node, page, pfn);
-  swap.free(slot);
-  // should_try_to_free_swap: a writer that is alone with the page has no use for the slot.
   const pages = 2 ** folios.order(head);
-  if (write && folios.refs[head] === 2 + pages) swap.freeCache(head);
-  const exclusive = (bits & PTE_ANON_EXCLUSIVE) !== 0 || folios.refs[head] === 2;
+  const whole = pages > 1 && isWhole(vma, node, page - (pfn - head), slot - (pfn - head), pages);
+  const first = whole ? page - (pfn - head) : page;
+  const count = whole ? pages : 1;
+  const bits = node.bits[page & 511]!;
+  for (let i = 0; i < count; i++) {
+    map(mm, node, first + i, pfn - (page - first) + i);
+    swap.free(slot - (page - first) + i);
+  }
+  // should_try_to_free_swap: a writer that is alone with the page has no use for the slot.
+  if (write && folios.refs[head] === 1 + count + pages) swap.freeCache(head);
+  const exclusive = (bits & PTE_ANON_EXCLUSIVE) !== 0 || folios.refs[head] === 1 + count;
   let entry = PTE_PRESENT | (vma.read ? 0 : PTE_PROTNONE);
   if (exclusive) entry |= PTE_ANON_EXCLUSIVE;
-  if (exclusive && vma.write) entry |= PTE_WRITE | PTE_DIRTY;
-  node.bits[page & 511] = entry;
+  if (exclusive && vma.write) entry |= PTE_WRITE | (write ? PTE_DIRTY : 0);
+  node.bits.fill(entry, first & 511, (first & 511) + count);
+}
+
+/** Whether the 512 or so entries around a fault are still those of a cached large folio, which then comes back whole. */
+function isWhole(vma: Vma, node: PmdNode, first: number, slot: number, pages: number): boolean {
+  if (first < Math.max(node.startPage, vma.startPage)) return false;
+  if (first + pages > Math.min(node.startPage + 512, vma.endPage)) return false;
+  const entry = node.bits[first & 511]!;
+  for (let i = 0; i < pages; i++) {
+    const at = (first & 511) + i;
+    if (node.bits[at] !== entry || node.pfn[at] !== slot + i) return false;
+  }
+  return (entry & PTE_KIND) === PTE_SWAP;
 }
 
 /** The reference and the map count of the new entry. */

@@ -40,7 +40,7 @@ function* unmapMapping(mm: Mm, space: AddressSpace, fromOffset: number): Task<vo
     const range = mmuNotifierRange('CLEAR', first, vma.endPage);
     if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
     yield* splitHugePmdEdges(mm, first, vma.endPage);
-    zapRange(mm, first, vma.endPage, false);
+    zapRange(mm, first, vma.endPage, 'keep');
     if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
   }
   mm.mmapLock.upRead();

@@ -1,10 +1,19 @@
 import type { Pfn, Task } from '@gpusvm/kernel';
+import { exclusiveIsUnmapped } from './exclusive-entry.ts';
 import { FOLIO_DIRTY, FOLIO_LAZYFREE } from './folio-flags.ts';
 import type { FolioTable } from './folio-table.ts';
 import { unmapFolioPage } from './map-entry.ts';
 import type { Mm } from './mm.ts';
 import type { PmdNode } from './page-table.ts';
-import { MARKER_HWPOISON, PTE_ANON_EXCLUSIVE, PTE_DIRTY, PTE_KIND, PTE_MARKER, PTE_SWAP } from './pte.ts';
+import {
+  MARKER_HWPOISON,
+  PTE_ANON_EXCLUSIVE,
+  PTE_DIRTY,
+  PTE_EXCLUSIVE,
+  PTE_KIND,
+  PTE_MARKER,
+  PTE_SWAP,
+} from './pte.ts';
 import { walkMappings } from './unmap-folio.ts';
 
 /** What an entry becomes that is unmapped for good. */
@@ -26,6 +35,7 @@ export type UnmapMode =
 export function tryToUnmap(folios: FolioTable, head: Pfn, mode: UnmapMode): Task<void> {
   const visit = (mm: Mm, node: PmdNode, slot: number): void => {
     if (mode !== 'hwpoison' && mm.vmas.lookup(node.startPage + slot)?.locked === true) return;
+    if ((node.bits[slot]! & PTE_KIND) === PTE_EXCLUSIVE && exclusiveIsUnmapped(folios)) return;
     unmapEntry(folios, node, slot, head, mode);
   };
   return walkMappings(folios, head, true, visit, () => {});

@@ -1,4 +1,5 @@
 import { HPAGE_PMD_NR, type Pfn, type SchedPoint, type Task, schedPoint } from '@gpusvm/kernel';
+import { exclusiveIsUnmapped } from './exclusive-entry.ts';
 import type { FolioTable } from './folio-table.ts';
 import { ownsPage, splitPmdLeaf } from './map-entry.ts';
 import { makeMigrationEntry, makeMigrationPmd, mayShare } from './migration-entry.ts';
@@ -87,8 +88,8 @@ function visitAt(
  * @param splitPmd - turn PMD leaves into page tables on the way (TTU_SPLIT_HUGE_PMD).
  */
 export function tryToMigrate(folios: FolioTable, head: Pfn, splitPmd: boolean): Task<void> {
-  // 6.12 cannot unmap device-exclusive entries: an eviction of such a page never ends there.
-  const known = folios.machine.profile.hmm.exclusiveThp === 'remap';
+  // 6.12 does not count device-exclusive entries as mappings: an eviction of such a page never ends there.
+  const unmapped = exclusiveIsUnmapped(folios);
   return walkMappings(
     folios,
     head,
@@ -96,7 +97,7 @@ export function tryToMigrate(folios: FolioTable, head: Pfn, splitPmd: boolean): 
     (_mm, node, slot) => {
       if (!mayShare(folios, head, node.bits[slot]!)) return;
       if ((node.bits[slot]! & PTE_KIND) === PTE_EXCLUSIVE) {
-        if (!known) return;
+        if (unmapped) return;
         // What was exclusive to a device comes back read-only, as only device-private entries carry the permission.
         node.bits[slot]! &= ~PTE_WRITE;
       }

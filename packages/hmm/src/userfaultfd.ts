@@ -1,7 +1,8 @@
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, type Errno, type Task, WaitQueue } from '@gpusvm/kernel';
 import { FOLIO_ANON } from './folio-flags.ts';
 import { mapPage } from './map-entry.ts';
-import { isUserRange, mergeVmas, splitVma } from './mmap.ts';
+import { prepareAnonVma } from './anon-vma.ts';
+import { isUserRange, mergeVma } from './mmap.ts';
 import type { Mm } from './mm.ts';
 import {
   MARKER_POISON,
@@ -13,6 +14,7 @@ import {
   PTE_WRITE,
 } from './pte.ts';
 import { VM_FAULT_RETRY, VM_FAULT_SIGBUS } from './vm-fault.ts';
+import { cutVma } from './split-pmd.ts';
 import type { Vma } from './vma.ts';
 
 /**
@@ -42,10 +44,14 @@ export class Userfaultfd {
     const vmas = this.mm.vmas.overlapping(startPage, endPage);
     const fit = vmas.length > 0 && vmas.every((vma) => vma.anonymous);
     if (fit) {
-      splitVma(this.mm, startPage);
-      splitVma(this.mm, endPage);
-      for (const vma of this.mm.vmas.overlapping(startPage, endPage)) vma.uffd = on ? this : null;
-      mergeVmas(this.mm, startPage, endPage);
+      yield* cutVma(this.mm, startPage);
+      yield* cutVma(this.mm, endPage);
+      for (const vma of this.mm.vmas.overlapping(startPage, endPage)) {
+        // Merged with the one before it, as it was watched already.
+        if (this.mm.vmas.lookup(vma.startPage) !== vma) continue;
+        vma.uffd = on ? this : null;
+        mergeVma(this.mm, vma);
+      }
     }
     this.mm.mmapLock.upWrite();
     for (const page of this.#faulters.keys()) this.#wake(page);
@@ -81,7 +87,7 @@ export class Userfaultfd {
       const bits = PTE_PRESENT | PTE_DIRTY | PTE_ANON_EXCLUSIVE | (vma.write ? PTE_WRITE : 0);
       mapPage(this.mm, this.mm.pageTable.makeTable(Math.floor(page / 512)), page & 511, pfn, bits);
       folios.put(pfn);
-      vma.anonVma = true;
+      prepareAnonVma(this.mm, vma);
       return 0;
     });
   }
@@ -89,7 +95,7 @@ export class Userfaultfd {
   /** Make accesses of an empty page fail with SIGBUS (UFFDIO_POISON). Errors as {@link copy}. */
   poison(page: number): Task<Errno> {
     return this.#fill(page, (vma) => {
-      vma.anonVma = true;
+      prepareAnonVma(this.mm, vma);
       return this.#mark(page, MARKER_POISON);
     });
   }

@@ -1,3 +1,4 @@
+import { anonVmaMerges } from './anon-vma.ts';
 import type { Vma } from './vma.ts';
 
 /** The VMAs of an address space, sorted and disjoint (the mm's maple tree). Search is O(log n). */
@@ -56,22 +57,42 @@ export class VmaTree {
     this.#list.splice(this.#list.indexOf(vma), 1);
   }
 
-  /** Merge neighbours around and inside `[startPage, endPage]` that were one before; returns those swallowed. */
-  merge(startPage: number, endPage: number): Vma[] {
+  /** The VMAs that touch this one. */
+  neighbours(vma: Vma): { before: Vma | null; after: Vma | null } {
+    const i = this.indexOf(vma.startPage);
+    const before = this.#list[i - 1] ?? null;
+    const after = this.#list[i + 1] ?? null;
+    return {
+      before: before?.endPage === vma.startPage ? before : null,
+      after: after?.startPage === vma.endPage ? after : null,
+    };
+  }
+
+  /**
+   * Merge a VMA that was changed with its neighbours (vma_merge_existing_range); returns those swallowed.
+   *
+   * @param intoEmpty - see `anonVmaMerges`.
+   */
+  merge(changed: Vma, intoEmpty: boolean): Vma[] {
+    const { before, after } = this.neighbours(changed);
+    const left = before?.mergesWith(changed) === true && anonVmaMerges(before, changed, intoEmpty);
+    let right = after !== null && changed.mergesWith(after) && anonVmaMerges(after, changed, intoEmpty);
+    // Both neighbours must get on with each other too, or else the right one stays.
+    if (left && right && before.anonVma !== null && after!.anonVma !== null)
+      right = before.anonVma === after!.anonVma;
     const gone: Vma[] = [];
-    let i = Math.max(this.indexOf(startPage) - 1, 0);
-    while (i + 1 < this.#list.length && this.#list[i]!.startPage <= endPage) {
-      const vma = this.#list[i]!;
-      const next = this.#list[i + 1]!;
-      if (!vma.mergesWith(next)) {
-        i++;
-        continue;
-      }
-      vma.endPage = next.endPage;
-      vma.anonVma ||= next.anonVma;
-      this.#list.splice(i + 1, 1);
-      gone.push(next);
-    }
+    if (right) gone.push(this.#swallow(changed, after!));
+    if (left) gone.push(this.#swallow(before, changed));
     return gone;
+  }
+
+  #swallow(vma: Vma, next: Vma): Vma {
+    this.remove(next);
+    vma.endPage = next.endPage;
+    if (vma.anonVma === null) {
+      vma.anonVma = next.anonVma;
+      vma.forkChild = next.forkChild;
+    }
+    return next;
   }
 }

@@ -1,3 +1,4 @@
+import type { AnonVma } from './anon-vma.ts';
 import type { AddressSpace } from './page-cache.ts';
 import type { Userfaultfd } from './userfaultfd.ts';
 
@@ -49,8 +50,10 @@ export class Vma {
   hugepage: boolean;
   noHugepage: boolean;
   readonly name: string;
-  /** A private page was made here once (vma->anon_vma), so fork has something to copy. */
-  anonVma = false;
+  /** Set once a private page was made here (vma->anon_vma), so that fork has something to copy. */
+  anonVma: AnonVma | null = null;
+  /** The pages of a parent may be here too (an anon_vma_chain of several). */
+  forkChild = false;
   /** userfaultfd that is told of missing pages (VM_UFFD_MISSING); never copied by fork. */
   uffd: Userfaultfd | null = null;
   /** Page cache behind the VMA, null for private anonymous memory. */
@@ -111,17 +114,24 @@ export class Vma {
     return pmdStart >= this.startPage && pmdStart + 512 <= this.endPage;
   }
 
-  /** Whether a piece that follows directly has the same properties (can_vma_merge_after). */
+  /** Whether a piece that follows directly has the same properties (is_mergeable_vma). */
   mergesWith(next: Vma): boolean {
     return (
-      this.origin === next.origin &&
       this.endPage === next.startPage &&
       this.read === next.read &&
       this.write === next.write &&
-      this.locked === next.locked &&
-      this.uffd === next.uffd &&
-      this.hugepage === next.hugepage &&
-      this.noHugepage === next.noHugepage
+      this.sharesAnonVma(next)
+    );
+  }
+
+  /** Whether a neighbour has the same properties but for access permissions (anon_vma_compatible). */
+  sharesAnonVma(other: Vma): boolean {
+    return (
+      this.origin === other.origin &&
+      this.locked === other.locked &&
+      this.uffd === other.uffd &&
+      this.hugepage === other.hugepage &&
+      this.noHugepage === other.noHugepage
     );
   }
 
@@ -130,6 +140,7 @@ export class Vma {
     const copy = new Vma(startPage, endPage, this, this.mapping, this.origin);
     copy.pageOffset = this.pageOffset;
     copy.anonVma = this.anonVma;
+    copy.forkChild = this.forkChild;
     return copy;
   }
 
@@ -139,6 +150,7 @@ export class Vma {
     tail.pageOffset = this.offsetOf(page);
     tail.uffd = this.uffd;
     tail.anonVma = this.anonVma;
+    tail.forkChild = this.forkChild;
     this.endPage = page;
     return tail;
   }

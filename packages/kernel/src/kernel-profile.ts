@@ -42,14 +42,22 @@ export interface KernelProfile {
     readonly dmaMap: boolean;
     /** Event of a CPU fault that ends device exclusivity: EXCLUSIVE in 6.12, CLEAR in 7.3. */
     readonly exclusiveRevokeEvent: 'EXCLUSIVE' | 'CLEAR';
-    /** What `make_device_exclusive` does with a PMD mapping: remap it by PTEs (7.3), or split the folio and fail (6.12). */
-    readonly exclusiveThp: 'remap' | 'split-busy';
+    /**
+     * How pages become device-exclusive. `page`: one by one, large folios too, and the entry keeps its map count (6.15,
+     * `make_device_exclusive`). `range`: `make_device_exclusive_range` refuses tail pages, takes a large folio whole by its
+     * head, and an entry keeps a reference and its permission but no map count (6.12).
+     */
+    readonly deviceExclusive: 'page' | 'range';
     /** Event with which the OOM reaper zaps a VMA: UNMAP in 6.12, CLEAR in 7.3. */
     readonly oomReapEvent: 'UNMAP' | 'CLEAR';
     /** A collapse demands one writable page in the range (6.12; 7.3 dropped it). */
     readonly collapseNeedsWritable: boolean;
     /** MADV_GUARD_INSTALL and MADV_GUARD_REMOVE exist (6.13). */
     readonly guardRegions: boolean;
+    /** MADV_DONTNEED of a whole 2 MiB frees its empty page table (6.14, 6375e95f381e). */
+    readonly dontneedFreesTables: boolean;
+    /** A mapping without anonymous pages takes a changed neighbour in that has some (6.16). */
+    readonly mergeIntoEmptyVma: boolean;
     /** An mremap that only moves takes several VMAs (6.17). */
     readonly mremapMovesVmas: boolean;
     /** `hmm_range_fault` tells -ENOMEM from -EFAULT (7.3); 6.12 calls every fault error -EFAULT. */
@@ -101,10 +109,12 @@ const LINUX_7_3: KernelProfile = {
     twoPassNotifiers: true,
     dmaMap: true,
     exclusiveRevokeEvent: 'CLEAR',
-    exclusiveThp: 'remap',
+    deviceExclusive: 'page',
     oomReapEvent: 'CLEAR',
     collapseNeedsWritable: false,
     guardRegions: true,
+    dontneedFreesTables: true,
+    mergeIntoEmptyVma: true,
     mremapMovesVmas: true,
     faultErrno: 'from-fault',
     vvarMapping: 'mixedmap',
@@ -149,10 +159,12 @@ const LINUX_6_12: KernelProfile = {
     twoPassNotifiers: false,
     dmaMap: false,
     exclusiveRevokeEvent: 'EXCLUSIVE',
-    exclusiveThp: 'split-busy',
+    deviceExclusive: 'range',
     oomReapEvent: 'UNMAP',
     collapseNeedsWritable: true,
     guardRegions: false,
+    dontneedFreesTables: false,
+    mergeIntoEmptyVma: false,
     mremapMovesVmas: false,
     faultErrno: 'efault',
     vvarMapping: 'pfnmap',

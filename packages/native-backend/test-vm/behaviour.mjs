@@ -1,11 +1,8 @@
-// Every behaviour row on the real kernel, in a guest.
-//   node behaviour.mjs vtd|amd|mock 6.12|7.3 [edu|nvme]
 import { behaviourContract } from '../dist/contract/index.js';
-import { linuxSys } from '../dist/index.js';
-import { report } from './report.mjs';
+import { runChecks } from './run-checks.mjs';
 
-const [driver, kernel, engine = 'nvme'] = process.argv.slice(2);
-const found = linuxSys();
-if (!found.available) throw new Error(found.message);
-const device = driver === 'mock' ? 'mock' : engine;
-report(behaviourContract(() => found.sys, { driver, kernel }, device));
+/** Every behaviour row. @param engine - `nvme` or `edu`, on a driver of a PCI device. */
+export function behaviour({ sys, driver, kernel }, engine = 'nvme') {
+  const device = driver === 'mock' ? 'mock' : engine;
+  return runChecks(behaviourContract(() => sys, { driver, kernel }, device));
+}

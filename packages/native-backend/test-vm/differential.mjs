@@ -1,20 +1,12 @@
-// Random programs on the real kernel and on SimSys, in a guest: every transcript must be the same.
-//   node differential.mjs vtd|amd|mock 6.12|7.3 [programs] [first seed]
-import { compareSystems, describeDifference, linuxSys, SimSys } from '../dist/index.js';
+import { compareSystems, describeDifference, SimSys } from '../dist/index.js';
 
-const [driver, kernel, programs = '1000', firstSeed = '1'] = process.argv.slice(2);
-const found = linuxSys();
-if (!found.available) throw new Error(found.message);
-const options = {
-  device: driver === 'mock' ? 'mock' : 'nvme',
-  firstSeed: Number(firstSeed),
-  programs: Number(programs),
-};
-const differences = compareSystems(
-  () => new SimSys({ driver, kernel }),
-  () => found.sys,
-  options,
-);
-for (const difference of differences) process.stdout.write(`${describeDifference(difference)}\n`);
-process.stdout.write(`${options.programs - differences.length} passed, ${differences.length} failed\n`);
-if (differences.length > 0) process.exitCode = 1;
+/** Random programs on the real kernel and on SimSys: every transcript must be the same. @param option - `programs[,first seed]`. */
+export function differential({ sys, driver, kernel }, option = '1000') {
+  const [programs, firstSeed = 1] = option.split(',').map(Number);
+  const differences = compareSystems(
+    () => new SimSys({ driver, kernel }),
+    () => sys,
+    { device: driver === 'mock' ? 'mock' : 'nvme', firstSeed, programs },
+  );
+  return { passed: programs - differences.length, failures: differences.map(describeDifference) };
+}

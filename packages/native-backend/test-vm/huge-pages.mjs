@@ -1,28 +1,22 @@
-// The arena gets huge pages, and the IOMMU one entry for each, in a guest with VT-d (its debugfs shows the table).
-//   node huge-pages.mjs
 import { Machine } from '@gpusvm/kernel';
 import { readFileSync } from 'node:fs';
 import {
   bindToVfio,
   findPci,
   Iommufd,
-  linuxSys,
   NVME_DEVICE,
   NVME_VENDOR,
   PinnedArena,
   VfioDevice,
 } from '../dist/index.js';
-import { report } from './report.mjs';
+import { runChecks } from './run-checks.mjs';
 
 const IOVA = 0x2000000;
 const HUGE = 2 ** 21;
-const found = linuxSys();
-if (!found.available) throw new Error(found.message);
-const { sys } = found;
-const [nvme] = findPci(sys, NVME_VENDOR, NVME_DEVICE);
 
 /** Entries of the device's page table for 2 MiB from IOVA. */
-function entries(hugePages) {
+function entries(sys, hugePages) {
+  const [nvme] = findPci(sys, NVME_VENDOR, NVME_DEVICE);
   bindToVfio(sys, nvme);
   const iommufd = Iommufd.open(sys);
   const arena = new PinnedArena(new Machine(), sys, { pages: 1024 });
@@ -41,12 +35,15 @@ function entries(hugePages) {
   return pages.length;
 }
 
-function expectEntries(hugePages, wanted) {
-  const got = entries(hugePages);
+function expectEntries(sys, hugePages, wanted) {
+  const got = entries(sys, hugePages);
   if (got !== wanted) throw new Error(`got ${got} entries, expected ${wanted}`);
 }
 
-report([
-  { name: '2 MiB of the arena are one entry', run: () => expectEntries(true, 1) },
-  { name: 'with huge pages switched off they are 512', run: () => expectEntries(false, 512) },
-]);
+/** The arena gets huge pages, and the IOMMU one entry for each; debugfs of the VT-d shows the table. */
+export function hugePages({ sys }) {
+  return runChecks([
+    { name: '2 MiB of the arena are one entry', run: () => expectEntries(sys, true, 1) },
+    { name: 'with huge pages switched off they are 512', run: () => expectEntries(sys, false, 512) },
+  ]);
+}

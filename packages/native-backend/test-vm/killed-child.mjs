@@ -1,5 +1,7 @@
-// Maps and unmaps until it is killed. Part of faults.mjs.
-import { Iommufd, linuxSys, VfioDevice } from '../dist/index.js';
+// Maps and unmaps until it is killed. Part of faults.mjs. Loads what it needs only: it starts often, in a slow guest.
+import { Iommufd } from '../dist/iommufd.js';
+import { linuxSys } from '../dist/sys-addon.js';
+import { VfioDevice } from '../dist/vfio-device.js';
 
 const { sys } = linuxSys();
 const iommufd = Iommufd.open(sys);

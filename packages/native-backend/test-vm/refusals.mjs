@@ -1,26 +1,16 @@
-// What the kernel refuses before anything is mapped, in a guest: calls before a bind, a bind without interrupt
-// remapping, vfio-pci without an IOMMU.
-//   node refusals.mjs bound|no-remapping|no-iommu
 import {
   bindToVfio,
   findPci,
   invoke,
   Iommufd,
   KernelError,
-  linuxSys,
   NVME_DEVICE,
   NVME_VENDOR,
   resultName,
   VFIO_DEVICE_GET_INFO,
   VfioDevice,
 } from '../dist/index.js';
-import { report } from './report.mjs';
-
-const [machine] = process.argv.slice(2);
-const found = linuxSys();
-if (!found.available) throw new Error(found.message);
-const { sys } = found;
-const [nvme] = findPci(sys, NVME_VENDOR, NVME_DEVICE);
+import { runChecks } from './run-checks.mjs';
 
 /** The code of the KernelError that a function throws. */
 function codeOf(fn) {
@@ -41,7 +31,7 @@ const CHECKS = {
   bound: [
     {
       name: 'calls of a device before its bind are EINVAL, a second bind too',
-      run: () => {
+      run: (sys, nvme) => {
         bindToVfio(sys, nvme);
         const [cdev] = sys.list(`/sys/bus/pci/devices/${nvme}/vfio-dev`);
         const fd = sys.open(`/dev/vfio/devices/${cdev}`);
@@ -61,7 +51,7 @@ const CHECKS = {
   'no-remapping': [
     {
       name: 'a bind without interrupt remapping is EPERM',
-      run: () => {
+      run: (sys, nvme) => {
         bindToVfio(sys, nvme);
         const iommufd = Iommufd.open(sys);
         expectCode(
@@ -76,7 +66,7 @@ const CHECKS = {
   'no-iommu': [
     {
       name: 'without an IOMMU vfio-pci takes no device, although the write to sysfs succeeds',
-      run: () =>
+      run: (sys, nvme) =>
         expectCode(
           'bind',
           codeOf(() => bindToVfio(sys, nvme)),
@@ -86,4 +76,13 @@ const CHECKS = {
   ],
 };
 
-report(CHECKS[machine]);
+/**
+ * What the kernel refuses before anything is mapped: calls before a bind, a bind without interrupt remapping, vfio-pci
+ * without an IOMMU.
+ *
+ * @param machine - `bound` (any IOMMU), `no-remapping` (VT-d without it) or `no-iommu`.
+ */
+export function refusals({ sys }, machine) {
+  const [nvme] = findPci(sys, NVME_VENDOR, NVME_DEVICE);
+  return runChecks(CHECKS[machine].map(({ name, run }) => ({ name, run: () => run(sys, nvme) })));
+}

@@ -1,17 +1,15 @@
-// The contract suites of the seam on the real kernel, in a guest: the IOMMU domain of the DMA layer over an IOAS, and,
-// where the device can DMA, migration to the NVMe namespace and back with every mapping strategy; on the mock device dirty
-// tracking, page requests and accesses.
-//   node seam.mjs vtd|amd|mock 6.12|7.3
 import { mockContract, nvmeMemoryContract, seamContract } from '../dist/contract/index.js';
-import { linuxSys } from '../dist/index.js';
-import { report } from './report.mjs';
+import { runChecks } from './run-checks.mjs';
 
-const [driver, kernel] = process.argv.slice(2);
-const found = linuxSys();
-if (!found.available) throw new Error(found.message);
-const makeSys = () => found.sys;
-report(
-  driver === 'mock'
-    ? [...seamContract(makeSys, 'mock'), ...mockContract(makeSys, kernel)]
-    : [...seamContract(makeSys, 'nvme'), ...nvmeMemoryContract(makeSys)],
-);
+/**
+ * The contract suites of the seam: the IOMMU domain of the DMA layer over an IOAS, and, where the device can DMA, migration
+ * to the NVMe namespace and back with every mapping strategy; on the mock device dirty tracking, page requests and accesses.
+ */
+export function seam({ sys, driver, kernel }) {
+  const makeSys = () => sys;
+  return runChecks(
+    driver === 'mock'
+      ? [...seamContract(makeSys, 'mock'), ...mockContract(makeSys, kernel)]
+      : [...seamContract(makeSys, 'nvme'), ...nvmeMemoryContract(makeSys)],
+  );
+}

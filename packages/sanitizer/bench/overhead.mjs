@@ -40,8 +40,14 @@ function measure(title, iommu, ops, work, accesses = false) {
   return accesses;
 }
 
+/** Frames of which no two are neighbours, all over a good part of the memory. */
+const frames = (memory, count) => {
+  const all = Array.from({ length: 8000 }, () => memory.allocPages(0));
+  return Array.from({ length: count }, (_, i) => all[(i * 7919) % all.length]);
+};
+
 const scattered = ({ dev, memory }) => {
-  const pfns = Array.from({ length: 1024 }, () => memory.allocPages(0)).filter((_, i) => i % 2 === 0);
+  const pfns = frames(memory, 512);
   const s = new DmaIovaState();
   return () => {
     dmaIovaTryAlloc(dev, s, 0, 512 * P);
@@ -94,7 +100,7 @@ const classic = ({ dev, memory }) => {
 };
 
 const lists = ({ dev, memory }) => {
-  const pfns = Array.from({ length: 256 }, () => memory.allocPages(0)).filter((_, i) => i % 2 === 0);
+  const pfns = frames(memory, 128);
   const sg = new ScatterList(128);
   for (const pfn of pfns) sg.push(pfn * P, P);
   return () => {

@@ -2,6 +2,7 @@ import { type DmaDevice, dmaCounters } from '@gpusvm/dma-iova';
 import type { Machine } from '@gpusvm/kernel';
 import type { CallSites } from './call-sites.ts';
 import type { FindingsLog } from './findings.ts';
+import { LinkRow } from './events/link-row.ts';
 import { DmaOp } from './op.ts';
 import type { Check, DmaRule, Hook } from './rule.ts';
 import { DeviceShadow } from './shadow/device-shadow.ts';
@@ -38,6 +39,7 @@ const HOOKS: readonly Hook[] = [
 /** Something that is entered when the next event comes. */
 export interface PutOff {
   readonly open: boolean;
+  endRow(): void;
   close(): void;
 }
 
@@ -49,8 +51,10 @@ export class DmaLedger {
   readonly op: DmaOp;
   /** A page that was just mapped and is not entered yet. */
   readonly fresh: FreshMap;
+  /** Links in a row that are not entered yet. */
+  readonly row: LinkRow;
   /** Plain links in a row, which are counted when the row ends. */
-  series: PutOff = { open: false, close() {} };
+  series: PutOff = { open: false, endRow() {}, close() {} };
   /** The device whose newest unmap was invalidated, while its slots still say STALE. */
   #cleaned: DeviceShadow | null = null;
   readonly #checks: Record<Hook, readonly Check[]>;
@@ -67,6 +71,7 @@ export class DmaLedger {
     const nobody = new DeviceShadow('', false);
     this.op = new DmaOp(nobody);
     this.fresh = new FreshMap(nobody);
+    this.row = new LinkRow(machine.scheduler, log.frames, sites);
     this.#last = nobody;
     const entries = HOOKS.map((hook): [Hook, readonly Check[]] => [
       hook,

@@ -52,9 +52,7 @@ export function tapDmaLayer(ledger: DmaLedger): (() => void)[] {
     trace.tap(DMA_DEVICE_CREATE, (dev) => ledger.create(dev)),
     trace.tap(DMA_DEVICE_DESTROY, (dev) => ledger.destroy(dev)),
     trace.tap(DMA_IOVA_ALLOC, (dev, state) => iova.alloc(dev, state)),
-    trace.tap(DMA_IOVA_LINK, (dev, state, phys, offset, size, dir, attrs, err) =>
-      iova.link(dev, state, phys, offset, size, dir, attrs, err),
-    ),
+    trace.tap(DMA_IOVA_LINK, iova.link),
     trace.tap(DMA_IOVA_SYNC, (dev, state, offset, size, err) => iova.sync(dev, state, offset, size, err)),
     trace.tap(DMA_IOVA_UNLINK, (dev, state, offset, size, unmapped, dir, attrs, api) =>
       unlinks.unlink(dev, state, offset, size, unmapped, dir, attrs, api),
@@ -75,7 +73,7 @@ export function tapDmaLayer(ledger: DmaLedger): (() => void)[] {
     trace.tap(SWIOTLB_UNBOUNCED, (name, _phys, slot, _size, dir, attrs) =>
       hardware.unbounced(name, slot, dir, attrs),
     ),
-    trace.tap(IOMMU_MAP, (name, page, pfn, pages, prot) => iommu.map(name, page, pfn, pages, prot)),
+    trace.tap(IOMMU_MAP, iommu.map),
     trace.tap(IOMMU_UNMAP, (name, page, pages, unmapped, overHoles) =>
       iommu.unmap(name, page, pages, unmapped, overHoles),
     ),

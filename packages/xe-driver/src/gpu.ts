@@ -187,9 +187,7 @@ export class XeGpu {
   #store(vm: XeVm, page: number, tag: number, kind: AccessKind): number {
     const flags = this.#translate(vm, page);
     if ((flags & kind.need) !== kind.need) return NO_TAG;
-    return this.#told.enabled === true
-      ? this.#toldWrite(vm, page, flags, tag)
-      : this.#writeFrame(flags, tag);
+    return this.#told.enabled === true ? this.#toldWrite(vm, page, flags, tag) : this.#writeFrame(flags, tag);
   }
 
   /** Somebody listens to what the device does. Apart, so that the path without stays short. */

@@ -228,14 +228,52 @@ static int map_buffer(char *at, size_t bytes, char **word, int words)
 	return has(word, words, "locked") && mlock(at, bytes) ? errno : 0;
 }
 
+/*
+ * What was paged out is under writeback for a while, which keeps it from being migrated or reclaimed. A race with the
+ * disk is nothing to compare: wait for it.
+ */
+static void wait_writeback(void)
+{
+	for (int tries = 0; tries < 10000; tries++) {
+		static char text[16384];
+		int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
+		ssize_t n;
+		char *line;
+
+		/* Counters of each CPU are added up first. */
+		if (fd < 0 || write(fd, "1", 1) != 1)
+			die("stat_refresh");
+		close(fd);
+		fd = open("/proc/vmstat", O_RDONLY);
+		n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+		if (n < 0)
+			die("vmstat");
+		close(fd);
+		text[n] = 0;
+		line = strstr(text, "nr_writeback ");
+		if (line && strtoul(line + strlen("nr_writeback "), NULL, 10) == 0)
+			return;
+		usleep(100);
+	}
+	errno = ETIMEDOUT;
+	die("writeback");
+}
+
+static int page_out(char *at, size_t bytes)
+{
+	int err = madvise(at, bytes, MADV_PAGEOUT) ? errno : 0;
+
+	wait_writeback();
+	return err;
+}
+
 static int advice(const char *word)
 {
 	static const struct {
 		const char *name;
 		int advice;
 	} all[] = {
-		{ "dontneed", MADV_DONTNEED }, { "free", MADV_FREE }, { "cold", MADV_COLD }, { "pageout", MADV_PAGEOUT },
-		{ "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE }, { "collapse", MADV_COLLAPSE },
+		{ "dontneed", MADV_DONTNEED }, { "free", MADV_FREE }, { "cold", MADV_COLD }, { "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE }, { "collapse", MADV_COLLAPSE },
 		{ "guard", MADV_GUARD_INSTALL }, { "unguard", MADV_GUARD_REMOVE },
 	};
 
@@ -446,7 +484,9 @@ static void do_step(int self, char **word, int words)
 	else if (!strcmp(op, "munlock"))
 		a.err = result(munlock(at, bytes));
 	else if (!strcmp(op, "swap"))
-		a.err = result(madvise(at, bytes, MADV_PAGEOUT));
+		a.err = page_out(at, bytes);
+	else if (!strcmp(op, "madvise") && !strcmp(arg[0], "pageout"))
+		a.err = page_out(at, bytes);
 	else if (!strcmp(op, "madvise"))
 		a.err = result(madvise(at, bytes, advice(arg[0])));
 	else if (!strcmp(op, "mremap"))
@@ -625,6 +665,8 @@ int main(void)
 				end_scenario();
 			fputs(line, stdout);
 			fflush(stdout);
+			/* When the kernel dies, the last one of these names the scenario. */
+			fputs(line, stderr);
 			running = privates = coherents = 0;
 		} else if (sscanf(line, "device %d %15s", &device, type) == 2 && device < DEVICES) {
 			device_node[device] = strcmp(type, "coherent") ? privates++ : 2 + coherents++;

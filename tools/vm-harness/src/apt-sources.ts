@@ -26,7 +26,9 @@ export function parseRepositories(text: string): AptRepository[] {
 
 /**
  * Source list of a private apt root: the machine's own Debian repositories, and one more suite on the mirror that
- * serves its main one. So a machine behind a mirror stays behind it, and its own sources are not touched.
+ * serves its main one. So a machine behind a mirror stays behind it, and its own sources are not touched. A machine
+ * without security updates, as debootstrap makes them, gets the backports of its release in addition: one of the two has
+ * the longterm kernel's source.
  *
  * @param codename - of the machine, for example `bookworm`.
  * @param suite - the further suite, for example `trixie-backports`.
@@ -44,8 +46,12 @@ export function privateSourceList(
       `no apt source for Debian ${codename} main: add one to /etc/apt, it tells which mirror to use for ${suite}`,
     );
   }
-  const lines = own.map((r) => `deb [signed-by=${KEYRING}] ${r.uri} ${r.release} main`);
-  return `${[...lines, `deb [signed-by=${KEYRING}] ${mirror.uri} ${suite} main`].join('\n')}\n`;
+  const releases = new Set(own.map((r) => r.release));
+  const further = releases.has(`${codename}-security`) ? [suite] : [`${codename}-backports`, suite];
+  const added = [...new Set(further)].filter((release) => !releases.has(release));
+  return [...own, ...added.map((release) => ({ uri: mirror.uri, release }))]
+    .map(({ uri, release }) => `deb [signed-by=${KEYRING}] ${uri} ${release} main\n`)
+    .join('');
 }
 
 /** The version that `apt-cache policy` would install; null when the package is not known. */

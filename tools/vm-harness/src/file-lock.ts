@@ -6,12 +6,27 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
  * @param path - of the lock file; its folder must exist.
  */
 export async function withLock<T>(path: string, job: () => Promise<T>): Promise<T> {
-  while (!tryLock(path)) await new Promise((resolve) => setTimeout(resolve, 1000));
+  while (!tryLock(path)) await new Promise((resolve) => setTimeout(resolve, 100));
   try {
     return await job();
   } finally {
     rmSync(path, { force: true });
   }
+}
+
+/**
+ * Like {@link withLock}, but a job whose lock somebody holds is left alone.
+ *
+ * @returns whether the job ran.
+ */
+export async function withFreeLock(path: string, job: () => Promise<void>): Promise<boolean> {
+  if (!tryLock(path)) return false;
+  try {
+    await job();
+  } finally {
+    rmSync(path, { force: true });
+  }
+  return true;
 }
 
 function tryLock(path: string): boolean {

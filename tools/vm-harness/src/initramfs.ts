@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { markUsed } from './cache-age.ts';
 import { cacheSubfolder } from './cache-folder.ts';
 import { contentKey } from './content-key.ts';
 import { type CpioEntry, cpioArchive } from './cpio.ts';
@@ -47,7 +48,7 @@ export function initramfs(): string {
   ]);
   const key = contentKey({ archive: archive.toString('latin1') });
   const path = join(cacheSubfolder('initramfs'), `${key}.cpio`);
-  if (!existsSync(path)) {
+  if (!markUsed(path)) {
     writeFileSync(`${path}.${process.pid}`, archive);
     renameSync(`${path}.${process.pid}`, path);
   }

@@ -11,6 +11,7 @@ import {
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { PrivateApt } from './apt.ts';
+import { markUsed } from './cache-age.ts';
 import { cacheSubfolder } from './cache-folder.ts';
 import { contentKey } from './content-key.ts';
 import { withLock } from './file-lock.ts';
@@ -95,7 +96,10 @@ export async function buildKernel(version: KernelVersion, log: (line: string) =>
   const kernel = await describeKernel(version);
   const folder = folderOf(kernel);
   return withLock(`${folder}.lock`, async () => {
-    if (existsSync(stampOf(kernel))) return kernel;
+    if (existsSync(stampOf(kernel))) {
+      markUsed(folder);
+      return kernel;
+    }
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const start = Date.now();

@@ -74,10 +74,10 @@ test('a guest that hangs is ended at its time, with what it had printed', async 
     kernel: await kernel('7.3'),
     iommu: 'none',
     command: 'echo before; sleep 1000',
-    timeoutSeconds: 12,
+    timeoutSeconds: 20,
   }).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(GuestError);
-  expect((failure as GuestError).message).toMatch(/still running after 12 s/);
+  expect((failure as GuestError).message).toMatch(/still running after 20 s/);
   expect((failure as GuestError).output.trim()).toBe('before');
 });
 

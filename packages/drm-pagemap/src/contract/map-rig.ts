@@ -1,7 +1,8 @@
-import { DmaDevice, type IommuMode, NO_PFN, TagMemory } from '@gpusvm/dma-iova';
+import { type DmaDevice, type IommuMode, NO_PFN, type PhysicalMemory } from '@gpusvm/dma-iova';
 import { type KernelProfileName, Machine } from '@gpusvm/kernel';
 import { MapState } from '../map-strategy/map-state.ts';
 import { SystemPages } from '../system-pages.ts';
+import type { MapGround } from './map-ground.ts';
 
 /** @internal Slots of an array, by how many pages present and where. */
 export interface Pattern {
@@ -10,22 +11,23 @@ export interface Pattern {
   readonly folios: readonly (readonly [slot: number, order: number])[];
 }
 
-const MEMORY_PAGES = 4096;
-
 /** @internal One machine with one device and one array of tagged folios. */
 export class MapRig {
   readonly machine: Machine;
-  readonly memory: TagMemory;
+  readonly memory: PhysicalMemory;
   readonly device: DmaDevice;
   readonly pattern: Pattern;
   readonly pages: SystemPages;
   readonly state: MapState = new MapState();
   readonly freePages: number;
+  readonly #leave: () => void;
 
-  constructor(mode: IommuMode, pattern: Pattern, profile: KernelProfileName) {
+  constructor(ground: MapGround, mode: IommuMode, pattern: Pattern, profile: KernelProfileName) {
     this.machine = new Machine({ profile });
-    this.memory = new TagMemory(this.machine, { pages: MEMORY_PAGES });
-    this.device = new DmaDevice(this.machine, this.memory, { name: 'device', iommu: mode });
+    const { memory, device, leave } = ground.enter(this.machine, mode);
+    this.memory = memory;
+    this.device = device;
+    this.#leave = leave;
     this.freePages = this.memory.freePages;
     this.pattern = pattern;
     this.pages = new SystemPages(pattern.npages);
@@ -71,10 +73,11 @@ export class MapRig {
     });
   }
 
-  /** Free the folios and destroy the device. */
+  /** Free the folios, destroy the device, leave the ground. */
   tearDown(): void {
     for (const [, pfn, order] of this.#pfns) this.memory.freePagesBlock(pfn, order);
     this.device.destroy();
+    this.#leave();
   }
 }
 

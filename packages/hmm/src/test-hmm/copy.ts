@@ -12,14 +12,20 @@ import type { Dmirror } from './dmirror.ts';
 
 const MOVING = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
 
-/** Allocate device memory for every slot that migrates and copy (dmirror_migrate_alloc_and_copy). Does not sleep. */
+/**
+ * Allocate device memory for every slot that migrates and copy (dmirror_migrate_alloc_and_copy). Does not sleep.
+ *
+ * What was a hole is writable for the device if the VMA is; since device THP the module forgets that, so that the first
+ * write to such a private page faults on a page of its own (finding F2).
+ */
 export function copyToDevice(file: Dmirror, args: MigrateVma): void {
   const { src, dst } = args;
+  const holesWrite = args.vma!.write && !file.mm.machine.profile.hmm.deviceThp;
   for (let i = 0; i < args.npages; i++) {
     const flags = src.flags[i]!;
     if ((flags & MIGRATE_PFN_MIGRATE) === 0) continue;
     const hole = (flags & MIGRATE_PFN_VALID) === 0;
-    const write = (flags & MIGRATE_PFN_WRITE) !== 0 || (hole && args.vma!.write) ? MIGRATE_PFN_WRITE : 0;
+    const write = (flags & MIGRATE_PFN_WRITE) !== 0 || (holesWrite && hole) ? MIGRATE_PFN_WRITE : 0;
     const from = hole ? -1 : src.pfn[i]!;
     if ((flags & MIGRATE_PFN_COMPOUND) === 0) {
       copyInto(file, dst, i, 0, from, write);
@@ -51,35 +57,55 @@ function copyInto(
   return true;
 }
 
+/** How pages come back. */
+export interface CopyToRamOptions {
+  /** Called for every page that has been copied. */
+  readonly copied?: (slot: number, pages: number) => void;
+  /** An eviction does not know the flag that makes allocations fail. */
+  readonly evicting?: boolean;
+}
+
 /**
  * Allocate RAM for every slot with a page of the device and copy (dmirror_devmem_fault_alloc_and_copy, and the loop of
  * dmirror_device_evict_chunk). Does not sleep.
  *
- * @param moving - called for every page that will be copied.
- * @returns false when an allocation of a single page failed.
+ * @returns false when a single page was not to be had; no slot has a destination then.
  */
 export function copyToRam(
   device: DmirrorDevice,
   src: MigratePfns,
   dst: MigratePfns,
   slots: number,
-  moving: (slot: number, pages: number) => void,
+  o: CopyToRamOptions = {},
 ): boolean {
-  let complete = true;
+  const evicting = o.evicting === true;
   for (let i = 0; i < slots; i++) {
     const flags = src.flags[i]!;
     if ((flags & MOVING) !== MOVING || !device.owns(src.pfn[i]!)) continue;
     const write = flags & MIGRATE_PFN_WRITE;
     const pages = (flags & MIGRATE_PFN_COMPOUND) === 0 ? 1 : 512;
-    moving(i, pages);
-    if (pages === 1 || !copyBack(device, dst, i, 9, src.pfn[i]!, write)) {
+    if (pages === 1 || !copyBack(device, dst, i, 9, src.pfn[i]!, write, evicting)) {
       for (let k = 0; k < pages; k++) {
-        if (!copyBack(device, dst, i + k, 0, src.pfn[i]! + k, write)) complete = false;
+        if (copyBack(device, dst, i + k, 0, src.pfn[i]! + k, write, evicting)) continue;
+        giveUp(device, dst, i + k);
+        return false;
       }
     }
+    o.copied?.(i, pages);
     i += pages - 1;
   }
-  return complete;
+  return true;
+}
+
+/** Free the destinations of the first slots; the module would put them in place all the same. */
+function giveUp(device: DmirrorDevice, dst: MigratePfns, slots: number): void {
+  const { folios } = device;
+  for (let i = 0; i < slots; i++) {
+    if ((dst.flags[i]! & MIGRATE_PFN_VALID) === 0) continue;
+    folios.unlock(dst.pfn[i]!);
+    folios.put(dst.pfn[i]!);
+  }
+  dst.clear(0, slots);
 }
 
 function copyBack(
@@ -89,9 +115,10 @@ function copyBack(
   order: 0 | 9,
   from: Pfn,
   write: number,
+  evicting: boolean,
 ): boolean {
   const { folios } = device;
-  const pfn = device.takeFailure() ? -1 : folios.allocFolio(order);
+  const pfn = !evicting && device.takeFailure() ? -1 : folios.allocFolio(order);
   if (pfn < 0) return false;
   folios.trylock(pfn);
   for (let k = 0; k < 2 ** order; k++) folios.writeTag(pfn + k, device.load(from + k));

@@ -34,10 +34,9 @@ export function* devmemFault(device: DmirrorDevice, vmf: VmFault): Task<number> 
     faultFolio: vmf.folio,
   });
   if ((yield* migrateVmaSetup(args)) !== 0) return VM_FAULT_SIGBUS;
-  const complete = copyToRam(device, args.src, args.dst, args.npages, (slot, count) =>
-    file.forget(startPage + slot, count),
-  );
-  yield* migrateVmaPages(args);
+  const copied = (slot: number, count: number): void => file.forget(startPage + slot, count);
+  const complete = copyToRam(device, args.src, args.dst, args.npages, { copied });
+  if (complete) yield* migrateVmaPages(args);
   yield* migrateVmaFinalize(args);
   return complete ? 0 : VM_FAULT_OOM;
 }

@@ -1,5 +1,4 @@
-import { EBUSY, EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
-import { makeDeviceExclusive } from '../device-exclusive.ts';
+import { EINVAL, ENOENT, EPERM, type Errno, Mutex, type Pfn, type Task } from '@gpusvm/kernel';
 import type { FolioTable } from '../folio-table.ts';
 import type { Mm } from '../mm.ts';
 import {
@@ -10,6 +9,7 @@ import {
 } from '../mmu-interval-notifier.ts';
 import type { MmuNotifierRange } from '../mmu-notifier-range.ts';
 import type { DmirrorDevice } from './dmirror-device.ts';
+import { mirrorExclusive } from './mirror-exclusive.ts';
 import { mirrorFault } from './mirror-fault.ts';
 import { MirrorTable } from './mirror-table.ts';
 import { migrateToDevice, migrateToSystem } from './mirror-migrate.ts';
@@ -175,25 +175,8 @@ export class Dmirror {
   /** HMM_DMIRROR_EXCLUSIVE. 0; -EBUSY; errors of `makeDeviceExclusive`; -ENOENT as {@link toDev}. */
   *exclusive(page: number, pages: number): Task<Errno> {
     if (!(pages > 0)) return -EINVAL;
-    yield* this.mm.mmapLock.downRead();
-    let err: Errno = 0;
-    for (let i = 0; i < pages && err === 0; i++) err = yield* this.#exclusiveOne(page + i);
-    this.mm.mmapLock.upRead();
-    // make_device_exclusive_range of 6.12 says how many pages it got; whatever the reason, too few are -EBUSY.
-    if (err !== 0) return this.mm.machine.profile.hmm.exclusiveThp === 'split-busy' ? -EBUSY : err;
-    return yield* this.#verify(page, pages);
-  }
-
-  *#exclusiveOne(page: number): Task<Errno> {
-    const pfn = yield* makeDeviceExclusive(this.mm, page, this);
-    if (pfn < 0) return pfn;
-    yield* this.mutex.lock();
-    this.table.set(page, pfn, 'atomic');
-    this.mutex.unlock();
-    const head = this.folios.head(pfn);
-    this.folios.unlock(head);
-    this.folios.put(head);
-    return 0;
+    const err = yield* mirrorExclusive(this, page, pages);
+    return err !== 0 ? err : yield* this.#verify(page, pages);
   }
 
   /** HMM_DMIRROR_CHECK_EXCLUSIVE: -EPERM while a page of the range is exclusive. */

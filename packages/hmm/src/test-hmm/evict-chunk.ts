@@ -37,7 +37,7 @@ export function* evictChunk(device: DmirrorDevice, chunk: DevmemChunk): Task<voi
       for (let i = 0; i < pages; i++) live ||= folios.refcount(pagemap.basePfn + from + i) > 0;
       if (!live) continue;
       yield* migrateDeviceRange(folios, src, pagemap.basePfn + from, pages);
-      copyToRam(device, src, dst, pages, () => {});
+      copyToRam(device, src, dst, pages, { evicting: true });
       yield* migrateDevicePages(folios, src, dst, pages);
       yield* migrateDeviceFinalize(folios, src, dst, pages);
     }

@@ -36,12 +36,11 @@ export function* migrateToSystem(
     file.device.type === 'private' ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_DEVICE_COHERENT;
   let moved = 0;
   const err = yield* forChunks(file, page, pages, select, function* (args) {
-    const complete = copyToRam(file.device, args.src, args.dst, args.npages, (slot, count) =>
-      file.forget(args.startPage + slot, count),
-    );
+    const copied = (slot: number, count: number): void => file.forget(args.startPage + slot, count);
+    if (!copyToRam(file.device, args.src, args.dst, args.npages, { copied })) return -ENOMEM;
     yield* migrateVmaPages(args);
     for (let i = 0; i < args.npages; i++) if ((args.src.flags[i]! & MOVED) === MOVED) moved++;
-    return complete ? 0 : -ENOMEM;
+    return 0;
   });
   return { err, moved };
 }

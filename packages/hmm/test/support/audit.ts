@@ -1,3 +1,4 @@
+import { exclusiveIsUnmapped } from '../../src/exclusive-entry.ts';
 import { FOLIO_HEAD } from '../../src/folio-flags.ts';
 import { PTE_DEVICE, PTE_EXCLUSIVE, PTE_KIND, PTE_MIGRATION, PTE_PRESENT, PTE_SWAP } from '../../src/pte.ts';
 import type { FolioTable } from '../../src/index.ts';
@@ -11,9 +12,12 @@ export function audit(folios: FolioTable): string[] {
   const wrong: string[] = [];
   const maps = new Map<number, number>();
   const slots = new Map<number, number>();
-  const own = (mmId: number, page: number, pfn: number): void => {
+  /** References of entries that have no map count. */
+  const bare = new Map<number, number>();
+  const own = (mmId: number, page: number, pfn: number, kind: number): void => {
     const head = folios.head(pfn);
-    maps.set(head, (maps.get(head) ?? 0) + 1);
+    const counts = kind === PTE_EXCLUSIVE && exclusiveIsUnmapped(folios) ? bare : maps;
+    counts.set(head, (counts.get(head) ?? 0) + 1);
     const base = page - (pfn - head);
     if (!folios.rmap.places(head).some((p) => p.mm.id === mmId && p.base === base)) {
       wrong.push(`pfn ${pfn} at page ${page} is not in the reverse map`);
@@ -35,7 +39,7 @@ export function audit(folios: FolioTable): string[] {
         if (kind !== 0) used++;
         const pfn = node.huge === 0 ? node.pfn[slot]! : node.hugePfn;
         if (kind === PTE_PRESENT || kind === PTE_DEVICE || kind === PTE_EXCLUSIVE)
-          own(mm.id, node.startPage + slot, pfn);
+          own(mm.id, node.startPage + slot, pfn, kind);
         if (kind === PTE_SWAP) slots.set(pfn, (slots.get(pfn) ?? 0) + 1);
         if (kind === PTE_MIGRATION && !folios.isLocked(folios.head(pfn)))
           wrong.push(`stale migration entry of ${pfn}`);
@@ -55,8 +59,9 @@ export function audit(folios: FolioTable): string[] {
     if (folios.mapcount(pfn) !== mapped)
       wrong.push(`pfn ${pfn} has map count ${folios.mapcount(pfn)}, not ${mapped}`);
     const { other, isolation } = folios.references(pfn);
-    if (other !== 0 || isolation !== 0) {
-      wrong.push(`pfn ${pfn} has ${other} references of nobody, ${isolation} of an isolation`);
+    const unknown = other - (bare.get(pfn) ?? 0);
+    if (unknown !== 0 || isolation !== 0) {
+      wrong.push(`pfn ${pfn} has ${unknown} references of nobody, ${isolation} of an isolation`);
     }
     if (folios.isLocked(pfn)) wrong.push(`pfn ${pfn} is locked`);
   }

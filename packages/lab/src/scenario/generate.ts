@@ -15,6 +15,7 @@ import {
   type ValueRun,
 } from './ast.ts';
 import { runScenario } from './model/run.ts';
+import { NOT_COMPARED } from './not-compared.ts';
 
 /** What random scenarios may contain. */
 export interface GenerateOptions {
@@ -44,7 +45,7 @@ const DEVICE_RANGE_OPS = [
 /**
  * A random scenario for comparing the model with a kernel: the same seed and options give the same scenario. Any outcome
  * is allowed; {@link withAnswers} turns what came out into what must come out. Steps that the test module of a real
- * kernel does not survive (findings F2 and F7, evictions that wait for ever) are left out.
+ * kernel does not survive (findings F2 and F7, evictions that wait for ever) are left out, and so is {@link NOT_COMPARED}.
  */
 export function generateScenario(o: GenerateOptions): Scenario {
   let scenario = new Generator(o).scenario();
@@ -74,6 +75,8 @@ class Generator {
   readonly #choice: Choice;
   readonly #devices: DeviceDecl[];
   readonly #buffers = new Map<string, number>();
+  /** Buffers that were ever mapped shared, or moved from one. */
+  readonly #shared = new Set<string>();
   readonly #processes = ['A'];
   readonly #pins: { name: string; process: string }[] = [];
   readonly #steps: Step[] = [];
@@ -108,7 +111,14 @@ class Generator {
   }
 
   #push(process: string, what: ProcessOp | DeviceOp, device: string | null = null): void {
+    if (NOT_COMPARED.some(({ applies }) => applies(what, this.#isShared(what)))) return;
+    if (what.op === 'mmap' && what.flags.includes('shared')) this.#shared.add(what.buffer);
+    if (what.op === 'mremap' && this.#isShared(what)) this.#shared.add(what.buffer);
     this.#steps.push({ only: [], process, device, what, expect: ANYTHING, line: this.#steps.length + 1 });
+  }
+
+  #isShared(what: ProcessOp | DeviceOp): boolean {
+    return 'range' in what && this.#shared.has(what.range.buffer);
   }
 
   #mmap(process: string): void {
@@ -206,7 +216,7 @@ class Generator {
       const child = ['B', 'C'][this.#processes.length - 1]!;
       this.#push(process, { op: 'fork', child });
       this.#processes.push(child);
-    } else if (kind === 1 && this.#pins.length === 0) {
+    } else if (kind === 1 && this.#has('gup') && this.#pins.length === 0) {
       this.#pins.push({ name: `p${this.#steps.length}`, process });
       const range = { ...this.#range() };
       const one = { ...range, to: range.from + 1 };

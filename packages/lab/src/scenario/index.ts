@@ -1,4 +1,4 @@
 export { generateScenario, type GenerateOptions, stepsOf, withSteps } from './generate.ts';
 export * from './language.ts';
 export { type RunOptions, runScenario, type ScenarioRun } from './model/run.ts';
-export { shrinkScenario, withAnswers } from './shrink.ts';
+export { shrinkScenario, shrinkScenarioInBatches, withAnswers } from './shrink.ts';

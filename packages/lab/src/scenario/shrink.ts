@@ -11,33 +11,44 @@ import type { Answer } from './wire.ts';
  *
  * @param fails - whether a scenario still shows what is being looked for; may ask a real kernel.
  */
-export async function shrinkScenario(
+export function shrinkScenario(
   scenario: Scenario,
   fails: (candidate: Scenario) => boolean | Promise<boolean>,
 ): Promise<Scenario> {
+  return shrinkScenarioInBatches(scenario, async (candidates) => {
+    for (const [i, candidate] of candidates.entries()) if (await fails(candidate)) return i;
+    return -1;
+  });
+}
+
+/**
+ * As {@link shrinkScenario}, where looking at many candidates costs little more than looking at one.
+ *
+ * @param firstFailing - index of the first candidate that still fails, -1 for none.
+ */
+export async function shrinkScenarioInBatches(
+  scenario: Scenario,
+  firstFailing: (candidates: readonly Scenario[]) => Promise<number>,
+): Promise<Scenario> {
   let steps = stepsOf(scenario);
   for (let size = Math.max(1, steps.length >> 1); size > 0; ) {
-    const shorter = await dropOne(scenario, steps, size, fails);
-    if (shorter !== null) steps = shorter;
+    const candidates = dropRuns(scenario, steps, size);
+    const found = candidates.length === 0 ? -1 : await firstFailing(candidates);
+    if (found >= 0) steps = stepsOf(candidates[found]!);
     else if (size === 1) break;
     else size = size >> 1;
   }
   return withSteps(scenario, steps);
 }
 
-/** The first way to leave `size` steps out that still fails. */
-async function dropOne(
-  scenario: Scenario,
-  steps: readonly Step[],
-  size: number,
-  fails: (candidate: Scenario) => boolean | Promise<boolean>,
-): Promise<readonly Step[] | null> {
+/** Every way to leave `size` steps in a row out that still makes sense. */
+function dropRuns(scenario: Scenario, steps: readonly Step[], size: number): Scenario[] {
+  const out: Scenario[] = [];
   for (let at = 0; at + size <= steps.length && size < steps.length; at++) {
-    const rest = [...steps.slice(0, at), ...steps.slice(at + size)];
-    const candidate = withSteps(scenario, rest);
-    if (makesSense(candidate) && (await fails(candidate))) return rest;
+    const candidate = withSteps(scenario, [...steps.slice(0, at), ...steps.slice(at + size)]);
+    if (makesSense(candidate)) out.push(candidate);
   }
-  return null;
+  return out;
 }
 
 function makesSense(scenario: Scenario): boolean {

@@ -222,6 +222,14 @@ describe('running', () => {
     expect(run.unsafe).toContain('line 8');
   });
 
+  test('a device write to what was a hole when it migrated is F2 since device THP', () => {
+    const migrated = `${HEAD}A d0 migrate buf\nA d0 write buf[0] 5`;
+    expect(runScenario(parseScenario(migrated), { kernel: '7.3' }).unsafe).toContain('F2');
+    expect(runScenario(parseScenario(migrated), { kernel: '6.12' }).unsafe).toBeNull();
+    const touched = parseScenario(`${HEAD}A write buf 1..\nA d0 migrate buf\nA d0 write buf[0] 5`);
+    expect(runScenario(touched, { kernel: '7.3' })).toMatchObject({ failures: [], unsafe: null });
+  });
+
   test('an eviction that would wait for ever, and a fallback without pages, are not for a real kernel', () => {
     const head = 'scenario s\ndevice d2 coherent\nA open d2\n';
     const pinned = parseScenario(`${head}A mmap b 1 rw\nA d2 migrate b\nA pin b p write get\nA d2 release`);

@@ -53,6 +53,32 @@ test('the same seed gives the same scenario, another one another', () => {
   expect(make(7)).not.toBe(make(8));
 });
 
+test('shared memory is never collapsed, private memory is', () => {
+  const collapsed = { shared: 0, private: 0 };
+  for (let seed = 1; seed <= 150; seed++) {
+    const shared = new Set<string>();
+    for (const { what } of stepsOf(generateScenario({ seed, kernel: '7.3', features: ['thp'], steps: 24 }))) {
+      if (what.op === 'mmap' && what.flags.includes('shared')) shared.add(what.buffer);
+      if (what.op === 'mremap' && shared.has(what.range.buffer)) shared.add(what.buffer);
+      if (what.op !== 'madvise' || what.advice !== 'collapse') continue;
+      collapsed[shared.has(what.range.buffer) ? 'shared' : 'private']++;
+    }
+  }
+  expect(collapsed.shared).toBe(0);
+  expect(collapsed.private).toBeGreaterThan(5);
+});
+
+test('without gup nothing is pinned', () => {
+  const pins = (features: readonly Feature[]): number => {
+    const seeds = Array.from({ length: 60 }, (_, seed) =>
+      generateScenario({ seed, kernel: '7.3', features }),
+    );
+    return seeds.flatMap(stepsOf).filter((step) => step.what.op === 'pin').length;
+  };
+  expect(pins(['thp', 'swap'])).toBe(0);
+  expect(pins(['thp', 'swap', 'gup'])).toBeGreaterThan(5);
+});
+
 test('a failing scenario shrinks to the steps that matter', async () => {
   const scenario = generateScenario({ seed: 3, kernel: '7.3', features: FEATURES, steps: 40 });
   const has = (op: string) => (s: typeof scenario) =>

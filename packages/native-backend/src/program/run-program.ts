@@ -6,14 +6,13 @@ import type { Call } from '../uapi/call.ts';
 import * as uapi from '../uapi/iommufd.ts';
 import { decode, encode, type Input, sizeOf } from '../uapi/layout.ts';
 import { VFIO_CALLS } from '../uapi/vfio.ts';
+import { KnownArena } from './known-arena.ts';
 import { digest, fillPattern } from './pattern.ts';
 import { bytes, type Program, type Step } from './program.ts';
-import { AlignedMemory, ARENA_PAGES, Rig, type RigDevice } from './rig.ts';
+import { AlignedMemory, Rig, type RigDevice } from './rig.ts';
 
 const PAGE = 4096;
 const NOWHERE = 0x1000n;
-/** Pattern of the arena when a program starts. */
-const ARENA_SEED = 1;
 const ACCESS = { r: 4, w: 2, rw: 6, none: 0 } as const;
 const CALLS: readonly Call[] = [...uapi.IOMMUFD_CALLS, ...VFIO_CALLS];
 
@@ -38,17 +37,17 @@ export function runProgram(sys: Sys, device: RigDevice, program: Program): strin
  */
 export class ProgramSession implements Disposable {
   readonly #rig: Rig;
-  readonly #pattern = new Uint8Array(ARENA_PAGES * PAGE);
+  readonly #known: KnownArena;
 
   constructor(sys: Sys, device: RigDevice) {
     this.#rig = new Rig(sys, device);
-    fillPattern(this.#pattern, ARENA_SEED);
+    this.#known = new KnownArena(this.#rig.arena.bytes);
   }
 
   /** @returns one line a step. */
   run(program: Program): string[] {
-    const run = new Run(this.#rig);
-    this.#rig.arena.bytes.set(this.#pattern);
+    const run = new Run(this.#rig, this.#known);
+    this.#known.reset();
     try {
       return program.map((step) => `${step.op}: ${run.step(step)}`);
     } finally {
@@ -64,14 +63,16 @@ export class ProgramSession implements Disposable {
 /** The state of a running program: what its numbers stand for. */
 class Run {
   readonly #rig: Rig;
+  readonly #known: KnownArena;
   readonly #ioas: number[] = [];
   readonly #hwpts: number[] = [];
   readonly #regions: (AlignedMemory | null)[] = [null];
   readonly #faultQueues: number[] = [];
   #isAttached = false;
 
-  constructor(rig: Rig) {
+  constructor(rig: Rig, known: KnownArena) {
     this.#rig = rig;
+    this.#known = known;
   }
 
   /** Destroy what the program made; what it destroyed itself is gone already. */
@@ -123,8 +124,7 @@ class Run {
       case 'munmap':
         return resultName(this.#regions[step.region]?.memory.unmap() ?? -EINVAL);
       case 'fill':
-        fillPattern(this.#memory(step.region, step.at, step.length), step.seed);
-        return '0';
+        return this.#fill(step);
       case 'look':
         return this.#pages(this.#memory(step.region, step.at, step.length));
       case 'dmaWrite':
@@ -293,11 +293,10 @@ class Run {
     // A device that cannot reach its own rings would hang.
     const engine = this.#isAttached ? this.#rig.device.engine() : null;
     if (engine === null) return 'no DMA';
-    const before = this.#rig.arena.bytes.slice();
     const data = new Uint8Array(step.length);
     fillPattern(data, step.seed);
     engine.write(bytes(step.iova), data);
-    const changed = this.#changedPages(before);
+    const changed = this.#known.changedPages();
     return changed.length === 0 ? 'nothing arrived' : `arrived in ${changed.join(' ')}`;
   }
 
@@ -317,16 +316,11 @@ class Run {
     return all.subarray(at, at + length);
   }
 
-  /** Pages of the arena that are not as they were, with their digests. */
-  #changedPages(before: Uint8Array): string[] {
-    const out: string[] = [];
-    for (let page = 0; page < ARENA_PAGES; page++) {
-      const [start, end] = [page * PAGE, (page + 1) * PAGE];
-      const now = this.#rig.arena.bytes.subarray(start, end);
-      // Comparing is native; digesting all 64 pages for every write is not.
-      if (Buffer.compare(now, before.subarray(start, end)) !== 0) out.push(`${page}:${digest(now)}`);
-    }
-    return out;
+  #fill(step: Extract<Step, { op: 'fill' }>): string {
+    const memory = this.#memory(step.region, step.at, step.length);
+    fillPattern(memory, step.seed);
+    if (step.region === undefined || step.region === 0) this.#known.learn(step.at, step.length);
+    return '0';
   }
 
   /** Digest of every page of a piece of memory. */

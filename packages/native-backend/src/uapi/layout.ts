@@ -24,6 +24,7 @@ const SIZES: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, u32: 4, s32:
 
 /** Offsets of a layout's fields in order; computed once, because commands to a device are encoded by the thousand. */
 const offsets = new WeakMap<Layout, readonly number[]>();
+const sizes = new WeakMap<Layout, number>();
 
 function offsetsOf(layout: Layout): readonly number[] {
   const known = offsets.get(layout);
@@ -60,10 +61,14 @@ export function offsetOfEnd(layout: Layout, name: string): number {
 
 /** sizeof: the last field's end, rounded up to the largest alignment. */
 export function sizeOf(layout: Layout): number {
+  const known = sizes.get(layout);
+  if (known !== undefined) return known;
   const last = layout.at(-1);
   if (last === undefined) return 0;
   const align = Math.max(...layout.map(([, type]) => SIZES[type]));
-  return Math.ceil((offsetsOf(layout).at(-1)! + SIZES[last[1]]) / align) * align;
+  const size = Math.ceil((offsetsOf(layout).at(-1)! + SIZES[last[1]]) / align) * align;
+  sizes.set(layout, size);
+  return size;
 }
 
 /**
@@ -76,7 +81,8 @@ export function encode<L extends Layout>(layout: L, values: Input<L>, out: Uint8
   const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
   const input = values as Readonly<Record<string, number | bigint | undefined>>;
   const places = offsetsOf(layout);
-  for (const [i, [name, type]] of layout.entries()) {
+  for (let i = 0; i < layout.length; i++) {
+    const [name, type] = layout[i]!;
     const value = input[name] ?? 0;
     const offset = at + places[i]!;
     if (typeof value === 'bigint' ? !fitsWide(value, type) : !fits(value, type))
@@ -113,7 +119,8 @@ export function decode<L extends Layout>(layout: L, bytes: Uint8Array, at = 0): 
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out: Record<string, number | bigint> = {};
   const places = offsetsOf(layout);
-  for (const [i, [name, type]] of layout.entries()) {
+  for (let i = 0; i < layout.length; i++) {
+    const [name, type] = layout[i]!;
     const offset = at + places[i]!;
     const missing = offset + SIZES[type] > bytes.byteLength;
     if (type === 'u64') out[name] = missing ? 0n : view.getBigUint64(offset, true);

@@ -1,5 +1,4 @@
 import type { DmaDevice, DmaIovaState } from '@gpusvm/dma-iova';
-import type { TaskHandle } from '@gpusvm/kernel';
 import type { CallSites } from '../call-sites.ts';
 import type { DmaLedger, PutOff } from '../ledger.ts';
 import { permission } from '../plain.ts';
@@ -9,6 +8,7 @@ import type { FreshMap } from '../shadow/fresh-map.ts';
 import { INLINE_LINK, inlineLink } from '../shadow/inline-link.ts';
 import { LINKED, PRESENT, RESERVED } from '../shadow/slot-flags.ts';
 import { enterRange } from '../shadow/slot-mapping.ts';
+import type { LinkRow } from './link-row.ts';
 
 // V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
 const OWN_RESERVED = RESERVED;
@@ -22,18 +22,15 @@ const OWN_LINKED = LINKED;
 export class LinkSeries implements PutOff {
   readonly #ledger: DmaLedger;
   readonly #fresh: FreshMap;
+  readonly #row: LinkRow;
   readonly #frames: Frames;
   readonly #sites: CallSites;
-  readonly #scheduler: { readonly current: TaskHandle | null };
   /** Nothing else has happened since it began. */
   open = false;
-  #state: DmaIovaState | null = null;
-  #task: TaskHandle | null = null;
   #device: DeviceShadow;
   #reservation = 0;
   #firstPage = 0;
   #endPage = 0;
-  #frameEnd = 0;
   /** What is linked, but for the direction. */
   #link = 0;
   /** Links entered in the slots and not counted yet. */
@@ -42,16 +39,16 @@ export class LinkSeries implements PutOff {
   constructor(ledger: DmaLedger) {
     this.#ledger = ledger;
     this.#fresh = ledger.fresh;
+    this.#row = ledger.row;
     this.#frames = ledger.log.frames;
     this.#sites = ledger.sites;
-    this.#scheduler = ledger.machine.scheduler;
     this.#device = ledger.fresh.device;
     ledger.series = this;
   }
 
   /** Whether a link continues the series; its device is compared with that of the page table. */
   goesOn(state: DmaIovaState): boolean {
-    return this.open && state === this.#state && this.#scheduler.current === this.#task;
+    return this.open && state === this.#row.state && this.#row.scheduler.current === this.#row.task;
   }
 
   /** Begin a series; false when its links would not be plain. */
@@ -64,11 +61,11 @@ export class LinkSeries implements PutOff {
     if (id === 0 || reservations.special[id] !== 0 || reservations.state[id] !== state) return false;
     if (!device.plain || this.#frames.declared || device.changes.count !== 0) return false;
     this.open = true;
-    this.#state = state;
-    this.#task = this.#scheduler.current;
+    this.#row.state = state;
+    this.#row.task = this.#row.scheduler.current;
+    this.#row.frameEnd = device.frames;
     this.#device = device;
     this.#reservation = id;
-    this.#frameEnd = device.frames;
     this.#firstPage = reservations.firstPage[id]!;
     this.#endPage = this.#firstPage + reservations.pages[id]!;
     this.#link = inlineLink(ledger.log.currentTask(), 0, INLINE_LINK);
@@ -78,11 +75,11 @@ export class LinkSeries implements PutOff {
   /** Enter a link of the page that was just mapped; false, with nothing changed, when it is another one. */
   link(start: number, physBytes: number, dir: number): boolean {
     const fresh = this.#fresh;
-    const { page, pfn, region } = fresh;
+    const { page, pfn } = fresh;
     if (
       page * 4096 !== start ||
       pfn * 4096 !== physBytes ||
-      pfn >= this.#frameEnd ||
+      pfn >= this.#row.frameEnd ||
       page < this.#firstPage ||
       page >= this.#endPage ||
       fresh.device !== this.#device ||
@@ -92,13 +89,29 @@ export class LinkSeries implements PutOff {
     )
       return false;
     fresh.live = false;
-    const i = page & 511;
-    region.flagsOf[i] = OWN_RESERVED | OWN_PRESENT | OWN_LINKED;
-    region.linkOf[i] = this.#link - dir * 4;
-    region.pfnOf[i] = pfn;
-    region.callOf[i] = this.#sites.next();
-    this.#linked++;
+    this.#row.begin(fresh, dir, this.#link - dir * 4, this.#endPage);
     return true;
+  }
+
+  /** A page comes that does not go on with the row. */
+  endRow(): void {
+    const row = this.#row;
+    if (row.count === 0) return;
+    const { name, prot, pfn, mapped } = row;
+    const page = row.expected;
+    this.#linked += row.end();
+    if (!mapped) return;
+    // Its link did not come: it is like any other page that was mapped.
+    row.mapped = false;
+    const fresh = this.#fresh;
+    fresh.live = true;
+    fresh.device = this.#device;
+    fresh.name = name;
+    fresh.page = page;
+    fresh.pages = 1;
+    fresh.pfn = pfn;
+    fresh.prot = prot;
+    fresh.flags = OWN_RESERVED;
   }
 
   /** Enter a link of several pages that were just mapped; false, with nothing changed, when they are others. */
@@ -110,7 +123,7 @@ export class LinkSeries implements PutOff {
       page * 4096 !== start ||
       pfn * 4096 !== physBytes ||
       pages * 4096 !== sizeBytes ||
-      pfn + pages > this.#frameEnd ||
+      pfn + pages > this.#row.frameEnd ||
       page < this.#firstPage ||
       page + pages > this.#endPage ||
       fresh.device !== this.#device ||
@@ -119,6 +132,7 @@ export class LinkSeries implements PutOff {
       frames.firstFree(pfn, pages) >= 0
     )
       return false;
+    this.endRow();
     fresh.live = false;
     const { slots, mappings } = this.#device;
     const id = mappings.take();
@@ -134,6 +148,7 @@ export class LinkSeries implements PutOff {
   /** Another event comes: enter what was counted. */
   close(): void {
     this.open = false;
+    this.endRow();
     if (this.#linked === 0) return;
     const { linked, syncs } = this.#device.reservations;
     linked[this.#reservation]! += this.#linked;

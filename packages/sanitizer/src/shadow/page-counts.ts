@@ -19,6 +19,8 @@ export class PageCounts {
   #chunk: Int32Array = new Int32Array(8);
   /** Number of all pages of a region without chunk. */
   #value: Int32Array = new Int32Array(8);
+  /** Behind the pages of regions that are found by index. */
+  #nearEnd = 8 * OWN_REGION_PAGES;
   /** Places of far regions, behind the dense ones. */
   #far: AddressMap | null = null;
   #places = 0;
@@ -37,7 +39,7 @@ export class PageCounts {
   add(firstPage: number, pages: number, delta: number): void {
     if (pages === 1) {
       const index = regionOf(firstPage);
-      let chunk = index < this.#chunk.length && index < DENSE_REGIONS ? this.#chunk[index]! : 0;
+      let chunk = firstPage < this.#nearEnd ? this.#chunk[index]! : 0;
       if (chunk === 0) chunk = this.#split(this.#make(index));
       this.#counts[(chunk << SHIFT) | (firstPage & LOW)]! += delta;
       return;
@@ -76,28 +78,43 @@ export class PageCounts {
 
   /** Add to every page of a part of a list. */
   addEach(pages: Float64Array, from: number, to: number, delta: number): void {
+    for (let i = this.#addNear(pages, from, to, delta); i < to; i = this.#addNear(pages, i, to, delta))
+      this.add(pages[i++]!, 1, delta);
+  }
+
+  /** Add to pages of a list up to the first that is far or has no element yet. @returns its place. */
+  #addNear(pages: Float64Array, from: number, to: number, delta: number): number {
     const chunks = this.#chunk;
     const counts = this.#counts;
+    const end = this.#nearEnd;
     for (let i = from; i < to; i++) {
-      const page = pages[i]!;
-      // Almost every page was counted one by one before.
-      const index = page < DENSE_REGIONS * OWN_REGION_PAGES ? (page | 0) >> SHIFT : DENSE_REGIONS;
-      const chunk = index < chunks.length && index < DENSE_REGIONS ? chunks[index]! : 0;
-      if (chunk === 0 || counts !== this.#counts) this.add(page, 1, delta);
-      else counts[(chunk << SHIFT) | (page & LOW)]! += delta;
+      if (pages[i]! >= end) return i;
+      const page = pages[i]! | 0;
+      const chunk = chunks[page >> SHIFT]!;
+      if (chunk === 0) return i;
+      const at = (chunk << SHIFT) | (page & LOW);
+      counts[at] = (counts[at]! + delta) | 0;
     }
+    return to;
   }
 
   /** Add to one page, unless those bits of its number that are in `mask` are `value`. Returns whether it was done. */
   addUnless(page: number, delta: number, mask: number, value: number): boolean {
-    const index = regionOf(page);
-    let chunk = index < this.#chunk.length && index < DENSE_REGIONS ? this.#chunk[index]! : 0;
-    if (chunk === 0) chunk = this.#split(this.#make(index));
+    const chunk = page < this.#nearEnd ? this.#chunk[page >> SHIFT]! : 0;
+    if (chunk === 0) return this.#addUnlessFirst(page, delta, mask, value);
+    const counts = this.#counts;
     const at = (chunk << SHIFT) | (page & LOW);
-    const number = this.#counts[at]!;
+    const number = counts[at]!;
     if ((number & mask) === value) return false;
-    this.#counts[at] = number + delta;
+    counts[at] = number + delta;
     return true;
+  }
+
+  /** The same for a page that is far or has no element yet. */
+  #addUnlessFirst(page: number, delta: number, mask: number, value: number): boolean {
+    const isSo = (this.get(page) & mask) === value;
+    if (!isSo) this.add(page, 1, delta);
+    return !isSo;
   }
 
   /** Set those bits of every page's number that are in `mask`. */
@@ -181,6 +198,7 @@ export class PageCounts {
       while (length <= place) length *= 2;
       this.#chunk = larger(this.#chunk, new Int32Array(length));
       this.#value = larger(this.#value, new Int32Array(length));
+      this.#nearEnd = Math.min(length, DENSE_REGIONS) * OWN_REGION_PAGES;
     }
     return place;
   }

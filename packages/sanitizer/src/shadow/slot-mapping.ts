@@ -1,7 +1,7 @@
 import type { Frames } from './frames.ts';
 import { REGION_PAGES, regionOf } from './region.ts';
 import { LINKED, ORPHAN, PRESENT, STALE, SYNCED } from './slot-flags.ts';
-import { type SlotRegion, splitRegion } from './slot-region.ts';
+import { flagsAre, type SlotRegion, splitRegion } from './slot-region.ts';
 import type { Slots } from './slots.ts';
 
 // V8 folds a module's own constants, not imported ones (docs/decisions/0002-hot-paths.md).
@@ -169,14 +169,10 @@ function unmapPart(
   const end = first + count;
   const common = out.link;
   let before = flagsOf[first]!;
-  let alike = (before & OWN_PRESENT) !== 0 ? 0 : 1;
   let differ = 0;
-  for (let i = first; i < end; i++) {
-    alike |= flagsOf[i]! ^ before;
-    differ |= linkOf[i]! ^ common;
-  }
+  for (let i = first; i < end; i++) differ |= linkOf[i]! ^ common;
   if (differ !== 0) out.link = 0;
-  if (alike === 0) {
+  if ((before & OWN_PRESENT) !== 0 && flagsAre(region, first, end, before)) {
     const now = (before & ~(OWN_PRESENT | OWN_ORPHAN)) | OWN_STALE;
     flagsOf.fill(now, first, end);
     frames.dropEach(pfnOf, first, end);

@@ -80,16 +80,19 @@ export function syncSlots(slots: Slots, firstPage: number, pages: number): void 
         if ((region.flags & OWN_LINKED) !== 0) region.flags |= SYNCED;
       } else {
         splitRegion(region);
-        const { flagsOf } = region;
-        // SYNCED is the bit above OWN_LINKED.
-        for (let i = page & LOW, n = stop - page; n > 0; i++, n--) {
-          const flags = flagsOf[i]!;
-          flagsOf[i] = flags | ((flags & OWN_LINKED) << 1);
-        }
+        syncPart(region, page & LOW, (page & LOW) + (stop - page));
       }
     }
     page = stop;
   }
+}
+
+function syncPart({ flagsOf, flagWords }: SlotRegion, first: number, end: number): void {
+  // SYNCED is the bit above LINKED; four slots at once.
+  let i = first;
+  for (; i < end && (i & 3) !== 0; i++) flagsOf[i]! |= (flagsOf[i]! & OWN_LINKED) << 1;
+  for (; i + 4 <= end; i += 4) flagWords[i >> 2]! |= (flagWords[i >> 2]! & (OWN_LINKED * 0x01010101)) << 1;
+  for (; i < end; i++) flagsOf[i]! |= (flagsOf[i]! & OWN_LINKED) << 1;
 }
 
 /**

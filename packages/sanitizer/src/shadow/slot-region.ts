@@ -23,6 +23,8 @@ export class SlotRegion {
   /** Slots whose flags are not 0, while split. */
   used = 0;
   flagsOf: Uint8Array = NO_BYTES;
+  /** The same, four slots a word. */
+  flagWords: Int32Array = NO_INTS;
   linkOf: Int32Array = NO_INTS;
   pfnOf: Float64Array = NO_DOUBLES;
   callOf: Int32Array = NO_INTS;
@@ -40,6 +42,7 @@ function splitSlowly(region: SlotRegion): void {
   region.split = true;
   if (region.flagsOf.length === 0) {
     region.flagsOf = new Uint8Array(REGION_PAGES);
+    region.flagWords = new Int32Array(region.flagsOf.buffer);
     region.linkOf = new Int32Array(REGION_PAGES);
     region.pfnOf = new Float64Array(REGION_PAGES);
     region.callOf = new Int32Array(REGION_PAGES);
@@ -57,4 +60,16 @@ function splitSlowly(region: SlotRegion): void {
 /** Whether any slot of a region has state. */
 export function isUsed(region: SlotRegion): boolean {
   return (region.split ? region.used : region.flags) !== 0;
+}
+
+/** Whether all slots of a part of a split region have exactly these flags. */
+export function flagsAre(region: SlotRegion, first: number, end: number, flags: number): boolean {
+  const { flagsOf, flagWords } = region;
+  const word = flags * 0x01010101;
+  let differ = 0;
+  let i = first;
+  for (; i < end && (i & 3) !== 0; i++) differ |= flagsOf[i]! ^ flags;
+  for (; i + 4 <= end; i += 4) differ |= flagWords[i >> 2]! ^ word;
+  for (; i < end; i++) differ |= flagsOf[i]! ^ flags;
+  return differ === 0;
 }

@@ -1,5 +1,5 @@
 import { REGION_PAGES, regionOf } from './region.ts';
-import { isUsed, NOWHERE, SlotRegion, splitRegion } from './slot-region.ts';
+import { flagsAre, isUsed, NOWHERE, SlotRegion, splitRegion } from './slot-region.ts';
 
 const DENSE_REGIONS = 1 << 15;
 const LOW = REGION_PAGES - 1;
@@ -101,8 +101,8 @@ export class Slots {
       } else if (region.used === 0 || (region.used === REGION_PAGES && flags === 0)) {
         if (flags !== 0 || region.used !== 0) return false;
       } else {
-        const { flagsOf } = region;
-        for (let i = page & LOW, n = stop - page; n > 0; i++, n--) if (flagsOf[i] !== flags) return false;
+        const first = page & LOW;
+        if (!flagsAre(region, first, first + (stop - page), flags)) return false;
       }
       page = stop;
     }

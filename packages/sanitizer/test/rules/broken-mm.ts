@@ -298,7 +298,16 @@ function mapByDevice({ machine, dev }: MmContext, pfn: number): void {
   const seq = sub.invalidateSeq;
   machine.trace
     .point(DEVICE_MAP_TRACE)
-    .emit({ device: dev.name, sub, seq, page: FIRST, pfn, write: false, cpuWrite: false, check: 'read-retry' });
+    .emit({
+      device: dev.name,
+      sub,
+      seq,
+      page: FIRST,
+      pfn,
+      write: false,
+      cpuWrite: false,
+      check: 'read-retry',
+    });
 }
 
 function mapForDma({ machine, dev, mm }: MmContext, flags: number, iommu: boolean): void {

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { markUsed } from '../cache-age.ts';
 import { cacheSubfolder } from '../cache-folder.ts';
 import { contentKey } from '../content-key.ts';
 import { harnessFile } from '../harness-file.ts';
@@ -10,7 +11,7 @@ export async function buildInterpreter(): Promise<string> {
   const source = harnessFile('guest', 'hmm-scenario.c');
   const folder = cacheSubfolder('programs');
   const program = join(folder, `hmm-scenario-${contentKey({ source: readFileSync(source, 'utf8') })}`);
-  if (existsSync(program)) return program;
+  if (markUsed(program)) return program;
   mkdirSync(folder, { recursive: true });
   const fresh = `${program}.${process.pid}`;
   await runCommand('cc', ['-O1', '-Wall', '-Wextra', '-Werror', '-static', '-pthread', source, '-o', fresh]);

@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { markUsed } from '../cache-age.ts';
 import { cacheSubfolder } from '../cache-folder.ts';
 import { contentKey } from '../content-key.ts';
 import { withLock } from '../file-lock.ts';
@@ -20,7 +21,10 @@ export async function buildOracle(kernel: BuiltKernel): Promise<string> {
   const cache = cacheSubfolder('modules');
   const module = join(cache, key, MODULE);
   return withLock(join(cache, `${key}.lock`), async () => {
-    if (existsSync(module)) return module;
+    if (existsSync(module)) {
+      markUsed(join(cache, key));
+      return module;
+    }
     const folder = join(cache, `${key}.build`);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);

@@ -1,6 +1,6 @@
 import { accessRemoteVm, pinUserPages, unpinUserPages, Userfaultfd, type VmaOptions } from '@gpusvm/hmm';
 import { Dmirror } from '@gpusvm/hmm/test-hmm';
-import { EBADF, EFAULT, type Errno, type Task } from '@gpusvm/kernel';
+import { EBADF, EFAULT, ENOMEM, type Errno, type Task } from '@gpusvm/kernel';
 import type { MapFlag, ProcessOp, Protection } from '../ast.ts';
 import { expandValues } from '../values.ts';
 import type { Process, ScenarioWorld } from './scenario-world.ts';
@@ -72,20 +72,20 @@ function* rangeStep(
       result = yield* madvise(p, page, pages, what.advice);
       break;
     case 'read':
-      result = yield* each(pages, (i) => mm.cpuRead(page + i));
+      result = yield* each(pages, (i) => retried(() => mm.cpuRead(page + i)));
       break;
     case 'peek':
-      result = yield* each(pages, (i) => accessRemoteVm(mm, page + i));
+      result = yield* each(pages, (i) => reached(accessRemoteVm(mm, page + i, null, 'pin')));
       break;
     case 'write': {
       const tags = expandValues(what.values, pages) as number[];
-      const done = yield* each(pages, (i) => mm.cpuWrite(page + i, tags[i]!));
+      const done = yield* each(pages, (i) => retried(() => mm.cpuWrite(page + i, tags[i]!)));
       result = typeof done === 'number' ? done : 0;
       break;
     }
     case 'poke': {
       const tags = expandValues(what.values, pages) as number[];
-      const done = yield* each(pages, (i) => accessRemoteVm(mm, page + i, tags[i] ?? null));
+      const done = yield* each(pages, (i) => reached(accessRemoteVm(mm, page + i, tags[i] ?? null, 'pin')));
       result = typeof done === 'number' ? done : 0;
       break;
     }
@@ -97,6 +97,21 @@ function* rangeStep(
       break;
   }
   return result;
+}
+
+/**
+ * A page fault without memory is just taken again (pagefault_out_of_memory): it is up to the allocator to call the OOM
+ * killer. An allocation that was made to fail once is to be had then.
+ */
+function* retried(access: () => Task<number>): Task<number> {
+  const got = yield* access();
+  return got === -ENOMEM ? yield* access() : got;
+}
+
+/** process_vm_readv and process_vm_writev know one errno only for a page that is not to be had. */
+function* reached(access: Task<number>): Task<number> {
+  const got = yield* access;
+  return got < 0 ? -EFAULT : got;
 }
 
 /** Page by page until the first error. */

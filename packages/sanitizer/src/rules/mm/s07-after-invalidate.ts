@@ -15,7 +15,10 @@ export const AFTER_INVALIDATE: MmRule = {
       for (const sub of state.subs.get(device) ?? []) {
         if (state.lastInvalidation(sub, page) < 0) continue;
         const how = write ? 'writes' : 'reads';
-        state.report(AFTER_INVALIDATE, `${device} ${how} page ${page}, which was invalidated, without an entry`);
+        state.report(
+          AFTER_INVALIDATE,
+          `${device} ${how} page ${page}, which was invalidated, without an entry`,
+        );
       }
     },
     callback({ phase, sub, range, curSeq, result }, state) {
