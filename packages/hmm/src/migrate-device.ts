@@ -52,7 +52,7 @@ export function* migrateDevicePfns(folios: FolioTable, src: MigratePfns, npages:
     i += 2 ** order - 1;
   }
   folios.counters.values[MIGRATE_COLLECTED]! += migratingPages(src, npages);
-  yield* migrateUnmap(folios, src, npages, -1, 0);
+  yield* migrateUnmap(folios, src, npages, -1, true);
   traceSlots(folios, src, src, npages, 'setup');
   return 0;
 }

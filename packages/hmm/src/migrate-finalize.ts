@@ -45,6 +45,18 @@ export function* finalizeSlots(
   }
 }
 
+/** {@link finalizeSlots} where nobody preempts: no generator. */
+export function finalizeAtOnce(
+  folios: FolioTable,
+  src: MigratePfns,
+  dst: MigratePfns,
+  slots: number,
+  faultFolio: Pfn,
+): void {
+  for (let from = 0; from < slots; from += 512)
+    finalizeRun(folios, src, dst, from, Math.min(from + 512, slots), faultFolio);
+}
+
 function finalizeRun(
   folios: FolioTable,
   src: MigratePfns,

@@ -13,7 +13,7 @@ const UNMAP: SchedPoint = schedPoint('migrate_device_unmap');
  * entry too, then pages with references that nobody accounts for are given back. Isolation from the LRU can fail
  * through the fault site `hmm.isolate_lru` only. May sleep.
  *
- * @param ramSlots - slots with RAM, each of which asks the fault site.
+ * @param asked - the fault site was asked for every slot with RAM, and none is to fail.
  * @returns how many slots were given back.
  */
 export function* migrateUnmap(
@@ -21,11 +21,10 @@ export function* migrateUnmap(
   src: MigratePfns,
   slots: number,
   faultFolio: Pfn,
-  ramSlots: number,
+  asked: boolean,
 ): Task<number> {
   let failed = 0;
   let drained = false;
-  const asked = ramSlots === 0 || folios.isolateSite.tryPass(ramSlots);
   if (folios.machine.scheduler.preemptive) yield UNMAP;
   for (let found = nextTrouble(folios, src, 0, slots, faultFolio, asked); found !== slots; ) {
     const isolated = found >= 0;
@@ -50,6 +49,16 @@ export function* migrateUnmap(
     found = nextTrouble(folios, src, i + 1, slots, faultFolio, asked);
   }
   return failed;
+}
+
+/** Whether no RAM of a migration fails to be isolated; asks the fault site for all of it if it can at once. */
+export function askIsolation(folios: FolioTable, ramSlots: number): boolean {
+  return ramSlots === 0 || folios.isolateSite.tryPass(ramSlots);
+}
+
+/** Whether {@link migrateUnmap} would find nothing to do, once the fault site was asked. */
+export function isUntroubled(folios: FolioTable, src: MigratePfns, slots: number, faultFolio: Pfn): boolean {
+  return nextTrouble(folios, src, 0, slots, faultFolio, true) === slots;
 }
 
 /**

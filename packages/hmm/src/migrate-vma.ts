@@ -2,12 +2,16 @@ import { EINVAL, type Errno, type Pfn, type Task } from '@gpusvm/kernel';
 import { MIGRATE_COLLECTED } from './counters.ts';
 import { FOLIO_DEVICE } from './folio-flags.ts';
 import { migrateVmaCollect } from './migrate-collect.ts';
-import { finalizeSlots } from './migrate-finalize.ts';
+import { finalizeAtOnce, finalizeSlots } from './migrate-finalize.ts';
 import { migratePages } from './migrate-pages.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, type MigratePfns } from './migrate-pfns.ts';
-import { migrateUnmap } from './migrate-unmap.ts';
+import { askIsolation, isUntroubled, migrateUnmap } from './migrate-unmap.ts';
 import type { Mm } from './mm.ts';
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier-invalidate.ts';
+import {
+  invalidateRangeEndAtOnce,
+  mmuNotifierInvalidateRangeEnd,
+  mmuNotifierInvalidateRangeStart,
+} from './mmu-notifier-invalidate.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 import type { MigrateSlotsEvent } from './protocol-tracepoints.ts';
 import type { MigrateEvent } from './tracepoints.ts';
@@ -94,10 +98,18 @@ export function* migrateVmaSetup(args: MigrateVma): Task<Errno> {
   };
   if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeStart(mm, range);
   yield* migrateVmaCollect(args);
-  if (mm.notifiers !== null) yield* mmuNotifierInvalidateRangeEnd(mm, range);
+  if (mm.notifiers !== null) {
+    if (mm.machine.scheduler.preemptive) yield* mmuNotifierInvalidateRangeEnd(mm, range);
+    else invalidateRangeEndAtOnce(mm, range);
+  }
   let failed = 0;
-  if (args.cpages > 0)
-    failed = yield* migrateUnmap(mm.folios, src, args.npages, args.faultFolio, args.ramSlots);
+  if (args.cpages > 0) {
+    const { folios } = mm;
+    const { npages, faultFolio } = args;
+    const asked = askIsolation(folios, args.ramSlots);
+    const quick = asked && !mm.machine.scheduler.preemptive && isUntroubled(folios, src, npages, faultFolio);
+    if (!quick) failed = yield* migrateUnmap(folios, src, npages, faultFolio, asked);
+  }
   args.cpages -= failed;
   const pages = failed === 0 ? args.collected : migratingPages(src, args.npages);
   mm.folios.counters.values[MIGRATE_COLLECTED]! += pages;
@@ -125,7 +137,9 @@ export function* migrateVmaPages(args: MigrateVma): Task<void> {
  */
 export function* migrateVmaFinalize(args: MigrateVma): Task<void> {
   traceSlots(args, 'finalize');
-  yield* finalizeSlots(args.mm.folios, args.src, args.dst, args.npages, args.faultFolio);
+  const { mm, src, dst, npages, faultFolio } = args;
+  if (mm.machine.scheduler.preemptive) yield* finalizeSlots(mm.folios, src, dst, npages, faultFolio);
+  else finalizeAtOnce(mm.folios, src, dst, npages, faultFolio);
   traceSlots(args, 'finalized');
   trace(args, 'finalize');
 }

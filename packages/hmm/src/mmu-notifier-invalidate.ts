@@ -91,11 +91,25 @@ function* callFirst(
 
 /** The range has changed (mmu_notifier_invalidate_range_end). Takes the same object as a start that returned 0. */
 export function* mmuNotifierInvalidateRangeEnd(mm: Mm, range: MmuNotifierRange): Task<void> {
-  const subs = mm.notifiers;
   traceRange(mm, range, 'end');
-  // The mm's first subscription may have come after the start, which then is not on record.
-  if (subs === null || !subs.active.has(range)) return;
+  if (!isOnRecord(mm, range)) return;
   if (mm.machine.scheduler.preemptive) yield END;
+  endOnRecord(mm, range);
+}
+
+/** @internal {@link mmuNotifierInvalidateRangeEnd} where nobody preempts: no generator. */
+export function invalidateRangeEndAtOnce(mm: Mm, range: MmuNotifierRange): void {
+  traceRange(mm, range, 'end');
+  if (isOnRecord(mm, range)) endOnRecord(mm, range);
+}
+
+/** The mm's first subscription may have come after the start, which then is not on record. */
+function isOnRecord(mm: Mm, range: MmuNotifierRange): boolean {
+  return mm.notifiers !== null && mm.notifiers.active.has(range);
+}
+
+function endOnRecord(mm: Mm, range: MmuNotifierRange): void {
+  const subs = mm.notifiers!;
   subs.end(range);
   trace(mm, range, 'end', subs.invalidateSeq);
 }

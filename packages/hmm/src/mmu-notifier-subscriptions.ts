@@ -3,6 +3,31 @@ import type { Mm } from './mm.ts';
 import type { MmuIntervalNotifier } from './mmu-interval-notifier.ts';
 import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 
+/** The ranges between start and end: one or two, so that an array is quicker than a Set, which has to hash them. */
+export class ActiveRanges {
+  readonly #ranges: MmuNotifierRange[] = [];
+
+  get size(): number {
+    return this.#ranges.length;
+  }
+
+  has(range: MmuNotifierRange): boolean {
+    return this.#ranges.includes(range);
+  }
+
+  add(range: MmuNotifierRange): void {
+    this.#ranges.push(range);
+  }
+
+  delete(range: MmuNotifierRange): void {
+    const ranges = this.#ranges;
+    const at = ranges.indexOf(range);
+    if (at < 0) return;
+    const last = ranges.pop()!;
+    if (at < ranges.length) ranges[at] = last;
+  }
+}
+
 /**
  * Interval notifiers of one mm and the collision-retry state they share (struct mmu_notifier_subscriptions).
  * The sequence is odd while a writer is present, and then the tree is frozen.
@@ -10,7 +35,7 @@ import type { MmuNotifierRange } from './mmu-notifier-range.ts';
 export class MmuNotifierSubscriptions {
   invalidateSeq = 2;
   /** Ranges between start and end. */
-  readonly active: Set<MmuNotifierRange> = new Set();
+  readonly active: ActiveRanges = new ActiveRanges();
   readonly tree: IntervalTree<MmuIntervalNotifier>;
   /** Inserts and removes that wait for the last end; a member that is in the tree is to be removed. */
   readonly deferred: Set<MmuIntervalNotifier> = new Set();

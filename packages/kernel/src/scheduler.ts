@@ -3,6 +3,7 @@ import type { Choice } from './choice.ts';
 import { DeadlockError } from './deadlock.ts';
 import type { SchedulerStrategy } from './strategy/strategy.ts';
 import type { Suspension, Task } from './task.ts';
+import { LiveTasks } from './live-tasks.ts';
 import { TaskHandle } from './task-handle.ts';
 import { TimerHeap } from './timer-heap.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -30,7 +31,7 @@ export class Scheduler {
   readonly #choice: Choice;
   readonly #runnable: TaskHandle[] = [];
   readonly #sleeping = new TimerHeap();
-  readonly #live = new Set<TaskHandle>();
+  readonly #live = new LiveTasks();
   /** Timeless mode: tasks that poll and wait for somebody to do something. */
   readonly #pollers: TaskHandle[] = [];
   #nextId = 1;
@@ -107,7 +108,7 @@ export class Scheduler {
 
   /** Tasks that have not ended, in order of creation. */
   tasks(): TaskHandle[] {
-    return [...this.#live];
+    return this.#live.all();
   }
 
   /**
@@ -183,14 +184,14 @@ export class Scheduler {
       if (step.done === true) {
         handle.result = step.value;
         handle.state = 'done';
-        this.#live.delete(handle);
+        this.#live.ended();
       } else {
         this.#suspend(handle, step.value);
       }
     } catch (error) {
       handle.error = error;
       handle.state = 'failed';
-      this.#live.delete(handle);
+      this.#live.ended();
     }
     this.current = null;
     if (this.accesses !== null) this.accesses.running = false;

@@ -296,18 +296,16 @@ function* refuse(c: MmContext, range: Parameters<typeof mmuNotifierInvalidateRan
 function mapByDevice({ machine, dev }: MmContext, pfn: number): void {
   const { sub } = dev;
   const seq = sub.invalidateSeq;
-  machine.trace
-    .point(DEVICE_MAP_TRACE)
-    .emit({
-      device: dev.name,
-      sub,
-      seq,
-      page: FIRST,
-      pfn,
-      write: false,
-      cpuWrite: false,
-      check: 'read-retry',
-    });
+  machine.trace.point(DEVICE_MAP_TRACE).emit({
+    device: dev.name,
+    sub,
+    seq,
+    page: FIRST,
+    pfn,
+    write: false,
+    cpuWrite: false,
+    check: 'read-retry',
+  });
 }
 
 function mapForDma({ machine, dev, mm }: MmContext, flags: number, iommu: boolean): void {
