@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the kernel logs during a call: the place of each warning, and every other line as it is. */
+#include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <trace/events/printk.h>
@@ -46,12 +47,15 @@ static bool begins(const char *text, size_t length, const char *with)
 	return length >= strlen(with) && !memcmp(text, with, strlen(with));
 }
 
-/* printk() calls this for each line before it is shown, in the task that logs. */
+/*
+ * printk() calls this for each line before it is shown, in the task that logs. An interrupt that comes in between speaks
+ * of the machine, not of the call: of a clock that stood still, of a tick that took long.
+ */
 static void on_line(void *data, const char *text, size_t length)
 {
 	struct oracle_run *run = READ_ONCE(listening);
 
-	if (!run || current != listener)
+	if (!run || current != listener || !in_task())
 		return;
 	while (length && text[length - 1] == '\n')
 		length--;

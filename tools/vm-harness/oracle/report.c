@@ -3,6 +3,7 @@
 #include <linux/bottom_half.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
+#include <linux/preempt.h>
 #include <linux/sort.h>
 
 #include "oracle.h"
@@ -24,15 +25,21 @@ void oracle_note_range(struct oracle_run *run, u64 first_byte, u64 size)
 	range->last = (first_byte + max_t(u64, size, 1) - 1) >> PAGE_SHIFT;
 }
 
-/* Page-table pages of all IOMMU domains; other devices are quiet while programs run. */
+/*
+ * Page-table pages of all IOMMU domains; other devices are quiet while programs run. The worker that moves the share of a
+ * processor into the sum must not come between the two.
+ */
 long oracle_table_pages(struct oracle_run *run)
 {
 	pg_data_t *node = NODE_DATA(0);
-	long pages = atomic_long_read(&node->vm_stat[NR_SECONDARY_PAGETABLE]);
+	long pages;
 	int cpu;
 
+	preempt_disable();
+	pages = atomic_long_read(&node->vm_stat[NR_SECONDARY_PAGETABLE]);
 	for_each_online_cpu(cpu)
 		pages += per_cpu_ptr(node->per_cpu_nodestats, cpu)->vm_node_stat_diff[NR_SECONDARY_PAGETABLE];
+	preempt_enable();
 	return pages;
 }
 
