@@ -18,7 +18,7 @@ function kernelArguments(driver: Driver, version: KernelVersion): string[] {
   return driver === 'amd' && version === '7.3' ? ['iommufd.allow_unsafe_interrupts=1'] : [];
 }
 
-const passed: unknown = expect.stringMatching(/^[a-z-]+: [1-9]\d* passed, 0 failed$/);
+const PASSED = /^[a-z-]+: [1-9]\d* passed, 0 failed$/;
 
 /**
  * One boot, and one test a suite. They share the boot because starting Node takes a guest longer than most suites.
@@ -36,7 +36,9 @@ export function nativeSuites(
     const output = (): Promise<string> => (boot ??= run(driver, version, Object.values(suites), machine));
 
     test.each(Object.entries(suites))('%s', async (_what, suite) => {
-      expect(outcome(await output(), suite.split('=')[0]!)).toEqual(passed);
+      const text = outcome(await output(), suite.split('=')[0]!);
+      // Vitest shows the beginning of a long string only; what failed stands in it.
+      expect(PASSED.test(text), text).toBe(true);
     });
   });
 }
