@@ -57,7 +57,8 @@ export type Step =
   | { readonly op: 'destroy'; readonly hwpt: number }
   | { readonly op: 'hugePages'; readonly ioas: number; readonly on?: boolean }
   | { readonly op: 'rlimitMode'; readonly on: boolean }
-  | { readonly op: 'hwInfo' }
+  /** Ask about the IOMMU; `type` asks for data of one format (since 6.17), `room` is the place for it in bytes, default 24. */
+  | { readonly op: 'hwInfo'; readonly type?: number; readonly room?: number }
   | { readonly op: 'faultQueue' }
   /** Map another region of memory, zeroed; numbered from 1. */
   | { readonly op: 'region'; readonly length: number; readonly access?: 'rw' | 'r' | 'none' }

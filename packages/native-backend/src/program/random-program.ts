@@ -184,7 +184,7 @@ class Generator {
       const ioas = this.#someIoas();
       return random.oneIn(4) ? { op: 'hugePages', ioas } : { op: 'hugePages', ioas, on: random.oneIn(2) };
     }
-    if (kind === 6) return random.oneIn(3) ? { op: 'rlimitMode', on: random.oneIn(2) } : { op: 'hwInfo' };
+    if (kind === 6) return random.oneIn(3) ? { op: 'rlimitMode', on: random.oneIn(2) } : this.#hwInfo();
     if (kind === 7 && this.#hwpts > 0)
       return { op: 'dirty', hwpt: random.below(this.#hwpts), on: random.oneIn(2) };
     if (kind === 2 && this.#regions > 0) {
@@ -201,6 +201,12 @@ class Generator {
     if (kind === 4) return { op: 'allow', ioas: this.#someIoas(), ranges: this.#allowed() };
     const at = random.below(ARENA_PAGES - 1) * P;
     return { op: 'fill', at, length: P, seed: random.below(1000) };
+  }
+
+  #hwInfo(): Step {
+    const { random } = this;
+    const room = random.pick([0, 4, 8, 24, 32]);
+    return random.oneIn(3) ? { op: 'hwInfo', room, type: random.below(6) } : { op: 'hwInfo', room };
   }
 
   /** The whole window, pieces of it, or ranges that overlap or end before they begin. */

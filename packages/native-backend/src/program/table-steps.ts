@@ -42,7 +42,7 @@ export const TABLE_STEPS: StepTable<
     });
     return shown === '0' ? `0 bitmap=${hex(scratch.read(0, 64))}` : shown;
   },
-  hwInfo: (run) => run.call(uapi.IOMMU_GET_HW_INFO, { dev_id: run.deviceId }, ['out_data_type']),
+  hwInfo,
   faultQueue: makeFaultQueue,
   raw,
 };
@@ -66,6 +66,22 @@ function makeFaultQueue(run: RunState): string {
   sys.close(out.out_fault_fd);
   run.faultQueues.push(out.out_fault_id);
   return `0 id=${out.out_fault_id}`;
+}
+
+/** The data with eight bytes beyond the room for it, which stay as they were. */
+function hwInfo(run: RunState, { type, room = 24 }: Extract<Step, { op: 'hwInfo' }>): string {
+  const scratch = run.rig.iommufd.scratch(SCRATCH_BYTES);
+  scratch.bytes.fill(0xa5);
+  const values = {
+    flags: type === undefined ? 0 : uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+    out_data_type: type ?? 0,
+    dev_id: run.deviceId,
+    data_len: room,
+    data_uptr: scratch.address,
+  };
+  const out = ['out_data_type', 'data_len', 'out_max_pasid_log2', 'out_capabilities'];
+  const shown = run.call(uapi.IOMMU_GET_HW_INFO, values, out);
+  return `${shown} ${Buffer.from(scratch.bytes.subarray(0, room + 8)).toString('hex')}`;
 }
 
 function raw(run: RunState, step: Extract<Step, { op: 'raw' }>): string {
