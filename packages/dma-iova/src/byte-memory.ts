@@ -41,6 +41,10 @@ export class ByteMemory implements PhysicalMemory {
     this.#blocks.free(pfn, order);
   }
 
+  forEachFree(visit: (firstPfn: Pfn, pages: number) => void): void {
+    this.#blocks.forEachFree(visit);
+  }
+
   claimPages(pfn: Pfn, order: number): boolean {
     if (!this.#blocks.claim(pfn, order)) return false;
     this.#clear(pfn, order);

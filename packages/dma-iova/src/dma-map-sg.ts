@@ -52,11 +52,11 @@ export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection,
 
 /**
  * Undo {@link dmaMapSg} (dma_unmap_sgtable): from the first to the last translated address in one unmap; bus
- * addresses need none. Never sleeps.
+ * addresses need none. Of a list that is not mapped there is nothing to undo. Never sleeps.
  */
 export function dmaUnmapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
-  if (sg.mapped === 0) return;
   if (dev.trace.unmapSg.enabled) dev.trace.unmapSg.emit(dev, sg, dir, attrs);
+  if (sg.mapped === 0) return;
   if (dev.domain === null || sg.mappedEach) unmapEach(dev, sg, dir, attrs);
   else unmapMerged(dev, sg, dir, attrs);
   sg.mapped = 0;

@@ -74,6 +74,16 @@ export class PageBlocks {
     return -1;
   }
 
+  /** Visit the runs of pages that are not in use. One look at every page. */
+  forEachFree(visit: (firstPfn: Pfn, pages: number) => void): void {
+    for (let first = this.#inUse.indexOf(0, 1); first >= 0; ) {
+      const used = this.#inUse.indexOf(1, first);
+      const end = used < 0 ? this.totalPages : used;
+      visit(first, end - first);
+      first = used < 0 ? -1 : this.#inUse.indexOf(0, used);
+    }
+  }
+
   /** Whether a page is in use. */
   isUsed(pfn: Pfn): boolean {
     return this.#inUse[pfn] === 1;

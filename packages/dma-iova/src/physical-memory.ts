@@ -32,6 +32,8 @@ export interface PhysicalMemory {
   freePagesBlock(pfn: Pfn, order: number): void;
   /** Take exactly this block, for placing captured memory. False when a page of it is in use. */
   claimPages(pfn: Pfn, order: number): boolean;
+  /** Visit the runs of pages that are free; absent where only the operating system knows (native memory). */
+  forEachFree?(visit: (firstPfn: Pfn, pages: number) => void): void;
   /** Content tag of a page: finite, not negative; 0 for a fresh page. */
   readTag(pfn: Pfn): number;
   /** Replace a page's content by what `tag` stands for. */

@@ -1,4 +1,4 @@
-import { type DmaDevice, dmaCounters } from '@gpusvm/dma-iova';
+import { type DmaDevice, dmaCounters, type PhysicalMemory } from '@gpusvm/dma-iova';
 import type { Machine } from '@gpusvm/kernel';
 import type { CallSites } from './call-sites.ts';
 import type { FindingsLog } from './findings.ts';
@@ -6,6 +6,7 @@ import { LinkRow } from './events/link-row.ts';
 import { DmaOp } from './op.ts';
 import type { Check, DmaRule, Hook } from './rule.ts';
 import { DeviceShadow } from './shadow/device-shadow.ts';
+import { FRAME_FREE } from './shadow/frames.ts';
 import { FreshMap } from './shadow/fresh-map.ts';
 import { PRESENT, STALE } from './shadow/slot-flags.ts';
 import { changeFlags } from './shadow/slot-ranges.ts';
@@ -61,6 +62,7 @@ export class DmaLedger {
   /** Nothing was mapped before the sanitizer listened. */
   readonly #fromTheStart: boolean;
   readonly #owners = new Map<string, number>();
+  readonly #memories = new Set<PhysicalMemory>();
   #last: DeviceShadow;
   #lastDevice: DmaDevice | null = null;
 
@@ -97,9 +99,19 @@ export class DmaLedger {
   shadowOf(dev: DmaDevice): DeviceShadow {
     if (dev === this.#lastDevice) return this.#last;
     const shadow = this.shadow(dev.name);
-    shadow.watch(dev);
+    this.watch(shadow, dev);
     this.#lastDevice = dev;
     return shadow;
+  }
+
+  /** Learn the configuration of a device, and which pages of its memory are free. */
+  watch(shadow: DeviceShadow, dev: DmaDevice): void {
+    shadow.watch(dev);
+    const { memory } = dev;
+    if (this.#memories.has(memory)) return;
+    this.#memories.add(memory);
+    this.settle();
+    memory.forEachFree?.((pfn, pages) => this.log.frames.setState(pfn, pages, FRAME_FREE));
   }
 
   /** Shadow of a device by its name, as page tables know it; made on first sight. */
@@ -244,7 +256,7 @@ function rangesOf(device: DeviceShadow): number {
   if (!device.translated) return 0;
   let ranges = device.coherent.size;
   device.reservations.forEach(() => ranges++);
-  for (const list of device.lists.values()) if (list.pages > 0) ranges++;
+  for (const list of [...device.lists.values(), ...device.lostLists]) if (list.pages > 0) ranges++;
   device.forEachMapping(({ kind }) => {
     if (kind === 'page') ranges++;
   });

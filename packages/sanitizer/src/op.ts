@@ -45,6 +45,8 @@ export class DmaOp {
   reason = '';
   /** Function on whose behalf an unlink or free happens. */
   api: DmaIovaApi = 'dma_iova_unlink';
+  /** The free ends a destroy whose unlink the rules have looked at. */
+  judged = false;
   /** Part of the call went through a bounce slot. */
   bounced = false;
   /** What an unlink finds, see `scanUnlink`. */

@@ -6,7 +6,7 @@ import { DmaLedger } from './ledger.ts';
 import type { Report, SanitizerMode } from './report.ts';
 import type { RuleId } from './rule-id.ts';
 import type { DmaRule } from './rule.ts';
-import { DMA_RULES } from './rules/dma/dma-rules.ts';
+import { causesFirst, DMA_RULES } from './rules/dma/dma-rules.ts';
 import { tapDmaLayer } from './taps.ts';
 
 /** How a sanitizer is attached. */
@@ -80,7 +80,7 @@ export class Sanitizer {
     const shadow = this.#ledger.shadow(device.name);
     if (shadow.device !== null && shadow.device !== device)
       throw new RangeError(`another device named ${device.name} is watched already`);
-    shadow.watch(device);
+    this.#ledger.watch(shadow, device);
   }
 
   /**
@@ -123,10 +123,11 @@ export function attachSanitizer(machine: Machine, options: SanitizerOptions): Sa
 }
 
 function chosen(ids: readonly RuleId[] | undefined): readonly DmaRule[] {
-  if (ids === undefined) return DMA_RULES;
-  return ids.map((id) => {
+  if (ids === undefined) return causesFirst(DMA_RULES);
+  const rules = ids.map((id) => {
     const rule = DMA_RULES.find((r) => r.id === id);
     if (rule === undefined) throw new RangeError(`no rule ${id}: rules are I1 to I30`);
     return rule;
   });
+  return causesFirst(rules);
 }

@@ -5,6 +5,8 @@ import {
   DMA_MAPPING_ERROR,
   dmaAllocCoherent,
   dmaFreeCoherent,
+  dmaSyncSgForCpu,
+  dmaSyncSgForDevice,
   dmaSyncSingleForCpu,
   dmaSyncSingleForDevice,
   type CoherentBuffer,
@@ -344,12 +346,15 @@ export class LegalProgram {
     if (b % 4 === 1) sg.push((this.#peer.pfn + (b % 8) * 16) * 4096, this.#unit, this.#peer);
     const units = 2 ** buffer.order;
     const most = Math.min(8, units);
+    // Backwards, so that neighbours are not contiguous, or as they come, so that they are mapped together.
+    const forwards = b % 11 < 5;
+    const long = forwards && units >= 16 ? 2 : 1;
     for (let i = 0; i < most; i++) {
-      // Backwards, so that neighbours are not contiguous; the last may be ragged, the first start inside.
-      const at = units - 1 - i;
+      const at = forwards ? i * long : units - 1 - i;
+      // The last may be ragged, the first start inside.
       const pad = i === 0 && b % 3 === 0 ? (b % 32) * 64 : 0;
       const cut = i === most - 1 && b % 5 === 0 ? b % 1024 : 0;
-      sg.push(buffer.pfn * 4096 + at * this.#unit + pad, this.#unit - pad - cut);
+      sg.push(buffer.pfn * 4096 + at * this.#unit + pad, long * this.#unit - pad - cut);
     }
     const dir = (a % 3) as DmaDataDirection;
     const attrs = b % 7 === 0 ? DMA_ATTR_SKIP_CPU_SYNC : 0;
@@ -392,6 +397,12 @@ export class LegalProgram {
 
   /** CPU and device take turns with a mapping. */
   #handOver(a: number, b: number): void {
+    const list = this.#lists[a % Math.max(1, this.#lists.length)];
+    if (b % 3 === 0 && list !== undefined) {
+      if (b % 2 === 0) dmaSyncSgForCpu(this.#dev, list.sg, list.dir);
+      else dmaSyncSgForDevice(this.#dev, list.sg, list.dir);
+      return;
+    }
     const m = this.#mapped[a % Math.max(1, this.#mapped.length)];
     if (m === undefined || m.buffer === null) return;
     if (b % 2 === 0) dmaSyncSingleForCpu(this.#dev, m.addr, m.size, m.dir);

@@ -58,6 +58,10 @@ const device: fc.Arbitrary<Partial<DmaDeviceOptions>> = fc.record({
   untrusted: fc.boolean(),
   cachingMode: fc.boolean(),
   forcedac: fc.boolean(),
+  ats: fc.boolean(),
+  dmaMaskBits: fc.constantFrom(48, 48, 44, 41),
+  minAlignMask: fc.constantFrom(0, 0, 4095),
+  kmallocAlignBytes: fc.constantFrom(0, 0, 128),
   flushQueue: fc.constantFrom<('per-cpu' | 'single')[]>(...Array<'per-cpu'>(15).fill('per-cpu'), 'single'),
 });
 const config: fc.Arbitrary<Config> = fc.record({

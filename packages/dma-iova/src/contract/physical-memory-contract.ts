@@ -21,6 +21,7 @@ export function physicalMemoryContract(
     check('a fresh page has tag 0, whatever was in it', freshPagesAreZero),
     check('tags are per page', tagsPerPage),
     check('copy moves the content of pages', copies),
+    check('a memory that knows its free pages names just those', freeRuns),
     check('a failing allocation returns NO_PFN and changes nothing', failureChangesNothing),
     check('3000 random allocations and frees never overlap and return everything', randomBlocks),
   ];
@@ -53,6 +54,21 @@ function partsMerge(memory: PhysicalMemory): void {
   for (let i = 0; i < 1024; i++) memory.freePagesBlock(2048 + i, 0);
   same(memory.freePages, free, 'free pages');
   same(memory.claimPages(2048, 10), true, 'the whole block again');
+}
+
+function freeRuns(memory: PhysicalMemory): void {
+  if (memory.forEachFree === undefined) return;
+  memory.claimPages(64, 3);
+  memory.claimPages(80, 0);
+  memory.freePagesBlock(66, 1);
+  const runs: string[] = [];
+  let pages = 0;
+  memory.forEachFree((first, count) => {
+    runs.push(`${first}+${count}`);
+    pages += count;
+  });
+  same(pages, memory.freePages, 'pages in all');
+  same(runs.slice(0, 4).join(' '), '1+63 66+2 72+8 81+4015', 'runs');
 }
 
 function doubleFreeThrows(memory: PhysicalMemory): void {

@@ -12,7 +12,7 @@ import { BOUNCED, LINKED, ORPHAN, PRESENT, RESERVED, SYNCED } from '../shadow/sl
 import { linkSlots } from '../shadow/slot-mapping.ts';
 import { changeFlags, changeFlagsWhere } from '../shadow/slot-ranges.ts';
 import { countFrames } from './count-frames.ts';
-import { coveringMapping } from './covering-mapping.ts';
+import { coveringMapping } from '../shadow/covering-mapping.ts';
 import { keepInline } from './keep-inline.ts';
 
 /** Follows mappings of their own (dma_map_page and relatives). */
@@ -228,6 +228,7 @@ export class ClassicEvents {
     } else {
       mappings.setNext(id, mappingAt.replace(op.addrBytes, id));
       device.rights.add(op.firstPage, op.pages, rightsOf(op.dir));
+      countEdges(device, id, 1);
     }
     countFrames(this.#ledger.log.frames, device, id, 1);
   }
@@ -242,6 +243,7 @@ export class ClassicEvents {
     } else {
       this.#unchain(device, id);
       device.rights.add(firstPage, pages, -rightsOf(mappings.dir(id)));
+      countEdges(device, id, -1);
     }
     if (bounced) device.bounces.owe(this.#op.attrs);
     countFrames(this.#ledger.log.frames, device, id, -1);
@@ -276,4 +278,13 @@ export class ClassicEvents {
     device.unmapPage = this.#op.firstPage;
     device.unmapPages = this.#op.pages;
   }
+}
+
+/** Note the first and the last page of a mapping that covers a part of these, or forget them. */
+function countEdges({ edges, mappings }: DeviceShadow, id: number, delta: number): void {
+  if (mappings.isWhole(id) || mappings.bounced(id)) return;
+  const first = mappings.firstPage(id);
+  const last = first + mappings.pages(id) - 1;
+  edges.add(first, 1, delta);
+  if (last !== first) edges.add(last, 1, delta);
 }

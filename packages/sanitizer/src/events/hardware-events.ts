@@ -98,6 +98,8 @@ export class HardwareEvents {
     if ((split ? region.flagsOf[i]! : region.flags) !== USABLE) return false;
     const link = split ? region.linkOf[i]! : region.link;
     const dir = link < 0 ? inlineDir(link) : device.mappings.dir(link);
+    // Of a page that is mapped in part, the rest is nobody's.
+    if (link > 0 && !device.mappings.isWhole(link)) return false;
     if (dir !== DMA_BIDIRECTIONAL && dir !== (access === 'read' ? DMA_TO_DEVICE : DMA_FROM_DEVICE))
       return false;
     if ((split ? region.pfnOf[i]! : region.pfn + i) !== pfn) return false;

@@ -144,6 +144,7 @@ export class IovaEvents {
     op.reservation = id;
     op.state = state;
     op.addrBytes = state.addr;
+    op.reservedBytes = state.size;
     op.offsetBytes = offsetBytes;
     op.sizeBytes = sizeBytes;
     op.firstPage = device.pageAt(start);
@@ -164,11 +165,13 @@ export class IovaEvents {
     op.api = api;
     op.state = state;
     op.addrBytes = state.addr;
+    op.reservedBytes = state.size;
     op.sizeBytes = sizeBytes;
     op.firstPage = device.pageAt(state.addr);
     op.pages = device.pageBehind(state.addr + sizeBytes) - op.firstPage;
     op.reservation = id;
     if (!QUICK || !isPlainFree(op)) ledger.run('free');
+    op.judged = false;
     if (id === 0) return;
     const first = reservations.firstPage[id]!;
     const pages = reservations.pages[id]!;

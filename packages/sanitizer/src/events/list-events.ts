@@ -39,6 +39,8 @@ export class ListEvents {
         if (pages > 0) changeFlags(device.slots, firstPage, pages, 0, SYNCED | RESERVED);
         for (const at of bus) device.busRights.add(at.firstPage, at.pages, rightsOf(dir));
         const segments = sg.count;
+        const older = device.lists.get(sg);
+        if (older !== undefined) device.lostLists.push(older);
         device.lists.set(sg, {
           firstPage,
           pages,
@@ -64,7 +66,7 @@ export class ListEvents {
     const list = device.lists.get(sg) ?? null;
     const range = device.translated && !sg.mappedEach ? ownRange(sg) : null;
     // Its segments have events of their own.
-    if (list === null && range === null) return;
+    if (list === null && range === null && sg.mapped > 0) return;
     op.device = device;
     op.reservation = 0;
     op.mapping = null;
@@ -126,7 +128,15 @@ export class ListEvents {
       page += pages;
     }
     const pages = page - firstPage;
-    if (!rights || firstPage < 1 || page - 1 > device.limitPage || device.touchesReserved(firstPage, pages))
+    const { changes } = device;
+    const more = changes.count > 0 && (changes.firstPage < firstPage || changes.endPage > page);
+    if (
+      !rights ||
+      more ||
+      firstPage < 1 ||
+      page - 1 > device.limitPage ||
+      device.touchesReserved(firstPage, pages)
+    )
       this.#judge(device, firstPage, pages, dir);
     return pages;
   }
@@ -168,6 +178,7 @@ export class ListEvents {
   #judge(device: DeviceShadow, firstPage: number, pages: number, dir: number): void {
     this.#op.dir = dir;
     this.#op.err = 0;
+    this.#op.bounced = false;
     this.#op.device = device;
     this.#op.reservation = 0;
     this.#op.firstPage = firstPage;

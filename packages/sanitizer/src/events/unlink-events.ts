@@ -46,6 +46,7 @@ export class UnlinkEvents {
     op.dir = dir;
     op.attrs = attrs;
     op.api = api;
+    op.judged = api === 'dma_iova_destroy' || api === 'dma_iova_with_holes_destroy';
     op.firstPage = device.pageAt(start);
     op.pages = device.pageBehind(start + sizeBytes) - op.firstPage;
     const plain = QUICK && isPlainUnlink(op);
@@ -53,11 +54,21 @@ export class UnlinkEvents {
     op.clearedFirst = device.cleared.firstPage;
     op.clearedPages = device.cleared.pages;
     ledger.enter(dev);
+    if (device.pending.length > 0) this.#missed(device, api);
     if (plain && this.#unlinkEach(device)) return;
     scanUnlink(op, ledger.log);
     ledger.run('unlink');
     this.#unlinked(device);
     device.bounces.explained();
+  }
+
+  /** An unlink returns after its invalidation, in lazy domains too; but for that of several runs, which comes later. */
+  #missed(device: DeviceShadow, api: DmaIovaApi): void {
+    const { op } = this.#ledger;
+    const { destroyMode } = this.#ledger.machine.profile.dma;
+    if (api === 'dma_iova_unlink_runs') return;
+    if (api === 'dma_iova_destroy' && destroyMode === 'queued-mapped-len') return;
+    device.pending.miss(op.firstPage, op.firstPage + op.pages);
   }
 
   /**

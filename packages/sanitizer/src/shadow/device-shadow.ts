@@ -42,6 +42,8 @@ export class DeviceShadow {
   readonly tables: TableShadow = new TableShadow();
   /** Live scatter lists by the object that their owner holds. */
   readonly lists: Map<ScatterList, ListMapping> = new Map();
+  /** Lists whose owner has mapped the same object once more: nobody can unmap them now. */
+  readonly lostLists: ListMapping[] = [];
   /** Live coherent memory, with the records of its blocks. */
   readonly coherent: Map<CoherentBuffer, readonly number[]> = new Map();
   /** As {@link rights}, for bus addresses of peers. */
@@ -55,6 +57,8 @@ export class DeviceShadow {
   cleanCleared = false;
   /** Rights by page when the device is not translated, as far as records give them; see `rights.ts`. */
   readonly rights: PageCounts = new PageCounts();
+  /** Of such a device, the mappings by page that cover a part of it only. */
+  readonly edges: PageCounts = new PageCounts();
   /** Whether nothing can have been mapped before the sanitizer listened. */
   complete: boolean;
   /** Whether the IOMMU reports its page-table changes. */

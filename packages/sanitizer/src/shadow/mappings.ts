@@ -79,6 +79,12 @@ export class Mappings {
     this.#ints[id * INTS + 4] = 1;
   }
 
+  /** Whether it begins and ends with a page. */
+  isWhole(id: number): boolean {
+    const d = id * DOUBLES;
+    return ((this.#doubles[d + 3]! | this.#doubles[d + 4]!) & 4095) === 0;
+  }
+
   /** Next record with the same DMA address: one page mapped twice by a device that is not translated. */
   next(id: number): number {
     return this.#ints[id * INTS + 5]!;

@@ -4,7 +4,7 @@ import { larger } from './larger.ts';
 export class PendingInvalidations {
   #first: Float64Array = new Float64Array(8);
   #end: Float64Array = new Float64Array(8);
-  /** An invalidation met the range and left this part out: no later flush will be waited for. */
+  /** Its invalidation has been due and left this part out: no later flush will be waited for. */
   #missed: Uint8Array = new Uint8Array(8);
   #count = 0;
 
@@ -40,6 +40,21 @@ export class PendingInvalidations {
     }
   }
 
+  /** The invalidation of a range has been due: what of it is still pending was left out. */
+  miss(firstPage: number, endPage: number): void {
+    for (let i = this.#count - 1; i >= 0; i--) {
+      const first = this.#first[i]!;
+      const end = this.#end[i]!;
+      const from = Math.max(first, firstPage);
+      const to = Math.min(end, endPage);
+      if (from >= to || this.#missed[i] === 1) continue;
+      this.#remove(i);
+      if (first < from) this.#push(first, from, 0);
+      if (to < end) this.#push(to, end, 0);
+      this.#push(from, to, 1);
+    }
+  }
+
   /** Whether this is the only range, and nothing of it was missed. */
   isOnly(firstPage: number, pages: number): boolean {
     return (
@@ -62,7 +77,7 @@ export class PendingInvalidations {
     for (let i = 0; i < count; i++) fn(this.#first[i]!, this.#end[i]! - this.#first[i]!);
   }
 
-  /** Whether an invalidation went by this page's range and left it out. */
+  /** Whether the invalidation of this page has been due and left it out. */
   isMissed(page: number): boolean {
     for (let i = 0; i < this.#count; i++)
       if (page >= this.#first[i]! && page < this.#end[i]!) return this.#missed[i] === 1;

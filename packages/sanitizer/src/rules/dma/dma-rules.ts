@@ -1,3 +1,4 @@
+import type { RuleId } from '../../rule-id.ts';
 import type { DmaRule } from '../../rule.ts';
 import { LINK_IN_BOUNDS } from './i01-link-in-bounds.ts';
 import { LINK_ON_FREE } from './i02-link-on-free.ts';
@@ -63,3 +64,13 @@ export const DMA_RULES: readonly DmaRule[] = [
   SHORT_UNMAP_REPORT,
   SYNC_RANGE,
 ];
+
+/** Rules whose findings explain those of others in the same call; the rest follows in the order of the numbers. */
+const CAUSES: readonly RuleId[] = ['I11', 'I26', 'I20', 'I25', 'I27', 'I3'];
+
+/** Rules in the order in which they look at an event, so that the first report is the cause. */
+export function causesFirst(rules: readonly DmaRule[]): readonly DmaRule[] {
+  const causes = rules.filter(({ id }) => CAUSES.includes(id));
+  causes.sort((a, b) => CAUSES.indexOf(a.id) - CAUSES.indexOf(b.id));
+  return [...causes, ...rules.filter(({ id }) => !CAUSES.includes(id))];
+}

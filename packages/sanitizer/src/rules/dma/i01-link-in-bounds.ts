@@ -1,3 +1,4 @@
+import type { DmaOp } from '../../op.ts';
 import type { DmaRule } from '../../rule.ts';
 
 /**
@@ -10,12 +11,17 @@ export const LINK_IN_BOUNDS: DmaRule = {
   statement: 'a link, rounded up to pages, lies inside its reservation',
   checks: {
     link(op, found) {
-      if (op.reservation === 0 || op.pages <= 0) return;
-      const { firstPage, pages } = op.device.reservations;
-      const end = firstPage[op.reservation]! + pages[op.reservation]!;
-      if (op.firstPage >= firstPage[op.reservation]! && op.firstPage + op.pages <= end) return;
-      const beyond = op.firstPage < firstPage[op.reservation]! ? 'before its start' : 'beyond its end';
+      if (isInBounds(op)) return;
+      const start = op.device.reservations.firstPage[op.reservation]!;
+      const beyond = op.firstPage < start ? 'before its start' : 'beyond its end';
       found.report(LINK_IN_BOUNDS, op, `a link of ${op.sizeBytes} bytes reaches ${beyond}`);
     },
   },
 };
+
+/** Whether a link keeps inside of the reservation that it names. */
+export function isInBounds({ device, reservation, firstPage, pages }: DmaOp): boolean {
+  if (reservation === 0 || pages <= 0) return true;
+  const first = device.reservations.firstPage[reservation]!;
+  return firstPage >= first && firstPage + pages <= first + device.reservations.pages[reservation]!;
+}

@@ -1,4 +1,5 @@
 import type { DmaOp } from '../../op.ts';
+import { callName } from './call-name.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 
 /**
@@ -11,10 +12,12 @@ export const NO_DOUBLE_FREE: DmaRule = {
   name: 'NO_DOUBLE_FREE',
   statement: 'a reservation is freed once, and its state is not used afterwards',
   checks: {
-    free: (op, found) => check(op, found, 'a free'),
+    free(op, found) {
+      if (!op.judged) check(op, found, callName(op));
+    },
     link: (op, found) => check(op, found, 'a link'),
     sync: (op, found) => check(op, found, 'a sync'),
-    unlink: (op, found) => check(op, found, 'an unlink'),
+    unlink: (op, found) => check(op, found, callName(op)),
   },
 };
 

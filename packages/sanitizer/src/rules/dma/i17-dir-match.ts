@@ -88,7 +88,10 @@ function compare(op: DmaOp, mapping: MappingView, found: Findings): void {
 function compareList(op: DmaOp, found: Findings): void {
   const { list, device } = op;
   if (list === null) {
-    if (device.complete) unknown(op, found);
+    if (!device.complete) return;
+    if (op.sizeBytes > 0) unknown(op, found);
+    else
+      found.report(DIR_MATCH, op, `an unmap of a scatter list of ${op.segments} segments that is not mapped`);
     return;
   }
   const differs: string[] = [];

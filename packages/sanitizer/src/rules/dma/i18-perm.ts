@@ -3,6 +3,7 @@ import type { DmaOp } from '../../op.ts';
 import { permission } from '../../plain.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 import { allows } from '../../shadow/rights.ts';
+import { LINKED, PRESENT } from '../../shadow/slot-flags.ts';
 import { directRights } from './direct-rights.ts';
 
 /**
@@ -22,10 +23,18 @@ export const PERM: DmaRule = {
     mapList: (op, found) => given(op, found),
     access: (op, found) => allowed(op, found),
     fault(op, found) {
-      if (op.reason === 'permission') found.report(PERM, op, refused(op));
+      if (op.reason !== 'permission' || isAllowed(op)) return;
+      // Nothing is there at all: rule I5.
+      if ((op.device.slots.flagsAt(op.firstPage) & (LINKED | PRESENT)) === 0 && op.device.complete) return;
+      found.report(PERM, op, refused(op));
     },
   },
 };
+
+/** Whether the mapping at an access allows it. */
+export function isAllowed({ mapping, write }: DmaOp): boolean {
+  return mapping !== null && mapping.dir !== (write ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
+}
 
 /** The page table allows what the direction says, no more and no less. */
 function given(op: DmaOp, found: Findings): void {
@@ -54,8 +63,7 @@ function allowed(op: DmaOp, found: Findings): void {
   }
   if (device.translated) {
     if (op.mapping === null) return;
-    const { dir } = op.mapping;
-    if (op.write ? dir !== DMA_TO_DEVICE : dir !== DMA_FROM_DEVICE) return;
+    if (isAllowed(op)) return;
   } else {
     if (!device.complete) return;
     const rights = directRights(device, op.firstPage);

@@ -3,6 +3,7 @@ import type { DmaOp } from '../../op.ts';
 import type { DmaRule, Findings } from '../../rule.ts';
 import type { DeviceShadow } from '../../shadow/device-shadow.ts';
 import { LINKED, ORPHAN, PRESENT } from '../../shadow/slot-flags.ts';
+import { callName } from './call-name.ts';
 
 /** Most pages that a page table is asked about after a failure. */
 const MOST_ASKED = 1 << 16;
@@ -36,7 +37,12 @@ export const MAP_ERR_CHECKED: DmaRule = {
       }
     },
     mapSegment: (op, found) => complete(op, found),
+    sync: (op, found) => unfilled(op, found, 'a sync'),
+    free(op, found) {
+      if (!op.judged) unfilled(op, found, callName(op));
+    },
     unlink(op, found) {
+      unfilled(op, found, callName(op));
       const { failedPage, failedPages } = op.device.reservations;
       const id = op.reservation;
       if (id === 0 || failedPages[id] === 0 || op.firstHole < 0) return;
@@ -49,6 +55,10 @@ export const MAP_ERR_CHECKED: DmaRule = {
       });
     },
     fault(op, found) {
+      if (op.addrBytes < 0) {
+        found.report(MAP_ERR_CHECKED, op, 'a device access to DMA_MAPPING_ERROR');
+        return;
+      }
       const reservation = op.device.reservationHolding(op.firstPage);
       if (reservation === 0 || !inFailedLink(op.device, reservation, op.firstPage)) return;
       found.report(MAP_ERR_CHECKED, op, 'a device access to a range whose link had failed', { reservation });
@@ -62,6 +72,11 @@ export const MAP_ERR_CHECKED: DmaRule = {
     },
   },
 };
+
+function unfilled(op: DmaOp, found: Findings, what: string): void {
+  if (op.reservation !== 0 || op.reservedBytes !== 0 || op.addrBytes !== 0) return;
+  found.report(MAP_ERR_CHECKED, op, `${what} of a state that dma_iova_try_alloc did not fill`);
+}
 
 /** A call that succeeded has mapped all that it was asked to. */
 function complete(op: DmaOp, found: Findings): void {

@@ -1,5 +1,7 @@
 import { dmaCounters } from '@gpusvm/dma-iova';
-import type { DmaRule } from '../../rule.ts';
+import type { DmaOp } from '../../op.ts';
+import type { DmaRule, Findings } from '../../rule.ts';
+import type { ListMapping } from '../../shadow/list-mapping.ts';
 
 /**
  * I27. A device that goes has no reservation and no mapping left (dma-debug: "device driver has pending DMA
@@ -33,12 +35,8 @@ export const RELEASE_CLEAN: DmaRule = {
           pages: buffer.pages,
         });
       }
-      for (const list of device.lists.values()) {
-        const { firstPage, pages, segments } = list;
-        const survivors = [found.list(device, list)];
-        const what = `a scatter list of ${segments} segments was never unmapped`;
-        found.report(RELEASE_CLEAN, op, what, { firstPage, pages, survivors });
-      }
+      for (const list of device.lists.values()) leaked(op, found, list, '');
+      for (const list of device.lostLists) leaked(op, found, list, ', but mapped once more');
     },
     end(op, found) {
       if (found.strangers) return;
@@ -55,3 +53,10 @@ export const RELEASE_CLEAN: DmaRule = {
     },
   },
 };
+
+function leaked(op: DmaOp, found: Findings, list: ListMapping, how: string): void {
+  const { firstPage, pages, segments } = list;
+  const survivors = [found.list(op.device, list)];
+  const what = `a scatter list of ${segments} segments was never unmapped${how}`;
+  found.report(RELEASE_CLEAN, op, what, { firstPage, pages, survivors });
+}

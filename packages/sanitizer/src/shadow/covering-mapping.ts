@@ -1,5 +1,5 @@
-import type { DeviceShadow } from '../shadow/device-shadow.ts';
-import type { MappingView } from '../shadow/mapping-view.ts';
+import type { DeviceShadow } from './device-shadow.ts';
+import type { MappingView } from './mapping-view.ts';
 
 /** The live mapping that holds a whole range of DMA addresses; null when there is none. */
 export function coveringMapping(
