@@ -13,6 +13,8 @@ export default defineConfig({
     globalSetup: ['vm/setup.ts'],
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    // Files share nothing but what they import: a worker imports it once.
+    isolate: false,
     // A guest has one processor and waits often (resets, timers): one more guest than this machine has processors.
     maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: LongestFirst },

@@ -8,11 +8,13 @@ import { runChecks } from './run-checks.mjs';
 const USER = 1000;
 const LIMIT = 8 << 20; // RLIMIT_MEMLOCK by default
 
-/** Kill a process that maps, at three different times. */
+/** Kill an ordinary user's process that maps, at three different times. */
 async function killInMidMap(nvme) {
   const child = fileURLToPath(new URL('killed-child.mjs', import.meta.url));
   for (const ms of [20, 170, 400]) {
-    const running = spawn(process.execPath, [child, nvme], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const running = spawn(process.execPath, [child, nvme, String(USER)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     await new Promise((resolve) => running.stdout.once('data', resolve));
     await new Promise((resolve) => setTimeout(resolve, ms));
     const ended = new Promise((resolve) => running.once('exit', (_code, signal) => resolve(signal)));
@@ -51,9 +53,9 @@ export async function faults({ sys }) {
   const asRoot = runChecks(faultContract(makeSys));
   bindToVfio(sys, nvme);
   openToUsers(sys);
+  await killInMidMap(nvme);
   process.setgid(USER);
   process.setuid(USER);
-  await killInMidMap(nvme);
   const asUser = runChecks([
     { name: 'accounting by process needs CAP_SYS_RESOURCE', run: () => accountingIsRefused(sys) },
     // They need the whole limit: what a killed process had pinned must be free again.

@@ -1,12 +1,17 @@
 // Maps and unmaps until it is killed. Part of faults.mjs. Loads what it needs only: it starts often, in a slow guest.
+//   node killed-child.mjs NVME USER
 import { Iommufd } from '../dist/iommufd.js';
 import { linuxSys } from '../dist/sys-addon.js';
 import { VfioDevice } from '../dist/vfio-device.js';
 
 const { sys } = linuxSys();
+const [nvme, user] = process.argv.slice(2);
+// Not before: the files of the package need not be everybody's.
+process.setgid(Number(user));
+process.setuid(Number(user));
 const iommufd = Iommufd.open(sys);
 const ioas = iommufd.allocIoas();
-VfioDevice.open(iommufd, process.argv[2]).attach(ioas);
+VfioDevice.open(iommufd, nvme).attach(ioas);
 const memory = sys.mmap({ lengthBytes: 4 << 20 });
 process.stdout.write('mapping\n');
 for (;;) {

@@ -9,8 +9,18 @@ import { hugePages } from './huge-pages.mjs';
 import { refusals } from './refusals.mjs';
 import { seam } from './seam.mjs';
 import { strategies } from './strategies.mjs';
+import { transcripts } from './transcripts.mjs';
 
-const SUITES = { behaviour, seam, strategies, differential, 'huge-pages': hugePages, refusals, faults };
+const SUITES = {
+  behaviour,
+  seam,
+  strategies,
+  differential,
+  transcripts,
+  'huge-pages': hugePages,
+  refusals,
+  faults,
+};
 
 const [driver, kernel, ...wanted] = process.argv.slice(2);
 const found = linuxSys();

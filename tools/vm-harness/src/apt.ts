@@ -16,6 +16,7 @@ const PACKAGES: readonly string[] = [
   'cpio',
   'flex',
   'gcc',
+  'kmod',
   'libc6-dev',
   'libelf-dev',
   'libssl-dev',

@@ -7,7 +7,7 @@ import { kernel } from './kernels.ts';
 
 const FOLDER = new URL('../../../packages/lab/scenarios/hmm/', import.meta.url);
 /** How often each race is run; GPUSVM_VM_RACES asks for more. */
-const RUNS = Number(process.env['GPUSVM_VM_RACES'] ?? 50);
+const RUNS = Number(process.env['GPUSVM_VM_RACES'] ?? 30);
 /** As many unforced switches of the model's scheduler; more give no further outcome of these scenarios. */
 const DEVIATIONS = 2;
 

@@ -3,6 +3,5 @@ import { nativeSuites } from './native-suites.ts';
 nativeSuites('mock', '6.12', {
   'every behaviour row': 'behaviour',
   'the contract of the seam': 'seam',
-  'the suite of the mapping strategies': 'strategies',
   'vfio-pci takes no device without an IOMMU': 'refusals=no-iommu',
 });

@@ -3,7 +3,6 @@ import { nativeSuites } from './native-suites.ts';
 nativeSuites('mock', '7.3', {
   'every behaviour row': 'behaviour',
   'the contract of the seam': 'seam',
-  'the suite of the mapping strategies': 'strategies',
   'vfio-pci takes no device without an IOMMU': 'refusals=no-iommu',
-  '1000 random programs give the transcript of SimSys': 'differential=1000',
+  '1000 random programs give the transcript of SimSys': 'transcripts=1000',
 });

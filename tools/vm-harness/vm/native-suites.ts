@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { ProgramSession, randomProgram, SimSys } from '@gpusvm/native-backend';
 import { describe, expect, test } from 'vitest';
 import { bootGuest, type GuestOptions } from '../src/boot-guest.ts';
 import type { KernelVersion } from '../src/kernel-build.ts';
@@ -23,7 +24,7 @@ const passed: unknown = expect.stringMatching(/^[a-z-]+: [1-9]\d* passed, 0 fail
 /**
  * One boot, and one test a suite. They share the boot because starting Node takes a guest longer than most suites.
  *
- * @param suites - what it is called as a test, to the word of the command line (`behaviour`, `differential=1000`).
+ * @param suites - what it is called as a test, to the word of the command line (`behaviour`, `transcripts=1000`).
  */
 export function nativeSuites(
   driver: Driver,
@@ -32,13 +33,45 @@ export function nativeSuites(
   machine: Pick<GuestOptions, 'interruptRemapping' | 'sharedGroup'> = {},
 ): void {
   describe(`iommufd, ${driver}, Linux ${version}`, () => {
-    let boot: Promise<string> | null = null;
-    const output = (): Promise<string> => (boot ??= run(driver, version, Object.values(suites), machine));
+    let boot: Promise<Run> | null = null;
+    const output = (): Promise<Run> => (boot ??= run(driver, version, Object.values(suites), machine));
 
     test.each(Object.entries(suites))('%s', async (_what, suite) => {
-      expect(outcome(await output(), suite.split('=')[0]!)).toEqual([passed]);
+      const { log, transcripts } = await output();
+      const [name, option] = suite.split('=');
+      expect(outcome(log, name!)).toEqual([passed]);
+      if (name !== 'transcripts') return;
+      const differing = differingSeeds(driver, version, transcripts, Number(option));
+      if (differing.length === 0) return;
+      // Shrunk where both systems are at hand.
+      const detail = await run(driver, version, [`differential=1,${differing[0]}`], machine);
+      expect([`${differing.length} programs differ`, ...outcome(detail.log, 'differential')]).toEqual([]);
     });
   });
+}
+
+/** Seeds of the programs whose transcripts are not those of SimSys. */
+function differingSeeds(
+  driver: Driver,
+  kernel: KernelVersion,
+  transcripts: readonly (readonly string[])[],
+  programs: number,
+): number[] {
+  const device = driver === 'mock' ? 'mock' : 'nvme';
+  const session = new ProgramSession(new SimSys({ driver, kernel }), device);
+  const seeds = Array.from({ length: programs }, (_, i) => i + 1);
+  const differing = seeds.filter((seed, i) => {
+    const ours = session.run(randomProgram(seed, { dma: device !== 'mock' }));
+    return ours.join('\n') !== transcripts[i]?.join('\n');
+  });
+  session[Symbol.dispose]();
+  return differing;
+}
+
+/** What a guest left. */
+interface Run {
+  readonly log: string;
+  readonly transcripts: readonly (readonly string[])[];
 }
 
 async function run(
@@ -46,7 +79,7 @@ async function run(
   version: KernelVersion,
   suites: readonly string[],
   machine: Pick<GuestOptions, 'interruptRemapping' | 'sharedGroup'>,
-): Promise<string> {
+): Promise<Run> {
   const guest = await bootGuest({
     ...machine,
     kernel: await kernel(version),
@@ -55,10 +88,13 @@ async function run(
     kernelArguments: kernelArguments(driver, version),
     files: { 'run.mjs': await bundle(RUN) },
     command: `"${process.execPath}" run.mjs ${driver} ${version} ${suites.join(' ')} >log 2>&1`,
-    results: ['log'],
+    results: ['log', 'transcripts'],
     timeoutSeconds: 580,
   });
-  return guest.files.get('log') ?? 'no result';
+  return {
+    log: guest.files.get('log') ?? 'no result',
+    transcripts: JSON.parse(guest.files.get('transcripts') ?? '[]') as string[][],
+  };
 }
 
 /** The last line of a suite, with what it printed before where something failed: lines, because a long text is shown cut. */

@@ -3,7 +3,6 @@ import { nativeSuites } from './native-suites.ts';
 nativeSuites('vtd', '6.12', {
   'every behaviour row': 'behaviour',
   'the contract of the seam': 'seam',
-  'the suite of the mapping strategies': 'strategies',
   'what is refused before a bind, and a second bind': 'refusals=bound',
   '2 MiB of the arena are one entry of the IOMMU': 'huge-pages',
 });

@@ -6,6 +6,6 @@ nativeSuites('vtd', '7.3', {
   'the suite of the mapping strategies': 'strategies',
   'what is refused before a bind, and a second bind': 'refusals=bound',
   '2 MiB of the arena are one entry of the IOMMU': 'huge-pages',
-  '1000 random programs give the transcript of SimSys': 'differential=1000',
+  '1000 random programs give the transcript of SimSys': 'transcripts=1000',
   'faults: nothing leaks and the next run works': 'faults',
 });

@@ -13,7 +13,7 @@ import { compareScenario } from './compare-scenarios.ts';
 import { runScenarios, ScenarioDeath } from './run-scenarios.ts';
 
 /** Scenarios a boot: enough that starting the guest does not matter, few enough that one panic costs little. */
-const BATCH = 250;
+const BATCH = 500;
 
 /** Which random scenarios are compared. */
 export interface RandomScenariosOptions {
