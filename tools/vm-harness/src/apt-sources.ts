@@ -27,8 +27,9 @@ export function parseRepositories(text: string): AptRepository[] {
 /**
  * Source list of a private apt root: the machine's own Debian repositories, and one more suite on the mirror that
  * serves its main one. So a machine behind a mirror stays behind it, and its own sources are not touched. A machine
- * without security updates, as debootstrap makes them, gets the backports of its release in addition: one of the two has
- * the longterm kernel's source.
+ * without security updates, as debootstrap makes them, gets those from beside its mirror, as Debian's own servers have
+ * them: there the longterm kernel's source is the newest. (That of bookworm-backports, 6.12.95, hangs when a device
+ * faults a swapped page.)
  *
  * @param codename - of the machine, for example `bookworm`.
  * @param suite - the further suite, for example `trixie-backports`.
@@ -46,10 +47,12 @@ export function privateSourceList(
       `no apt source for Debian ${codename} main: add one to /etc/apt, it tells which mirror to use for ${suite}`,
     );
   }
-  const releases = new Set(own.map((r) => r.release));
-  const further = releases.has(`${codename}-security`) ? [suite] : [`${codename}-backports`, suite];
-  const added = [...new Set(further)].filter((release) => !releases.has(release));
-  return [...own, ...added.map((release) => ({ uri: mirror.uri, release }))]
+  const further = [
+    { uri: mirror.uri.replace(/\/debian\/?$/, '/debian-security/'), release: `${codename}-security` },
+    { uri: mirror.uri, release: suite },
+  ];
+  const added = further.filter(({ release }) => !own.some((r) => r.release === release));
+  return [...own, ...added]
     .map(({ uri, release }) => `deb [signed-by=${KEYRING}] ${uri} ${release} main\n`)
     .join('');
 }

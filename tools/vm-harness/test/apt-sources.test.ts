@@ -20,23 +20,25 @@ test('the private list has the own Debian suites and the further suite on the sa
   ]);
 });
 
-test('without security updates the backports of the release are added; nothing is listed twice', () => {
-  const releases = (targets: string, codename: string): string[] =>
+test('without security updates those beside the mirror are added; nothing is listed twice', () => {
+  const sources = (targets: string, codename: string): string[] =>
     privateSourceList(parseRepositories(targets), codename, 'trixie-backports')
       .trim()
       .split('\n')
-      .map((line) => line.split(' ')[3]!);
-  expect(releases('http://mirror.example/debian/|bookworm|main\n', 'bookworm')).toEqual([
-    'bookworm',
-    'bookworm-backports',
-    'trixie-backports',
+      .map((line) => line.split(' ').slice(2, 4).join(' '));
+  expect(sources('http://mirror.example/debian/|bookworm|main\n', 'bookworm')).toEqual([
+    'http://mirror.example/debian/ bookworm',
+    'http://mirror.example/debian-security/ bookworm-security',
+    'http://mirror.example/debian/ trixie-backports',
   ]);
-  expect(releases('http://mirror.example/debian/|trixie|main\n', 'trixie')).toEqual([
-    'trixie',
-    'trixie-backports',
+  const all = ['trixie', 'trixie-security', 'trixie-backports']
+    .map((r) => `http://m/debian|${r}|main\n`)
+    .join('');
+  expect(sources(all, 'trixie')).toEqual([
+    'http://m/debian trixie',
+    'http://m/debian trixie-security',
+    'http://m/debian trixie-backports',
   ]);
-  const all = ['trixie', 'trixie-security', 'trixie-backports'].map((r) => `http://m/|${r}|main\n`).join('');
-  expect(releases(all, 'trixie')).toEqual(['trixie', 'trixie-security', 'trixie-backports']);
 });
 
 test('a machine without a source for its own release is told what to add', () => {
