@@ -88,6 +88,7 @@ export class MirrorDevice {
       type: 'private',
       owner: this,
       pages: options.pages,
+      tellsCopies: true,
       ops: { migrateToRam: (vmf) => migrateToRam(this, vmf), folioFree: () => {} },
     });
   }

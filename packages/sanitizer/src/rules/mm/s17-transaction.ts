@@ -20,7 +20,7 @@ export const TRANSACTION: MmRule = {
         state.report(TRANSACTION, 'a migration is finalized that is not open');
       if (event.phase === 'pages') lookAtSplits(event, state);
     },
-    finish(_event, state) {
+    ending(_event, state) {
       for (const { task, event } of state.migrations.values())
         state.report(TRANSACTION, `a migration of ${event.slots} pages by ${task} was never finalized`);
     },
