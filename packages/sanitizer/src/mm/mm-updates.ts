@@ -35,7 +35,8 @@ export function callback(state: MmState, e: NotifierCallbackEvent): void {
   // A callback that notes the invalidation under no lock at all shows that there is none.
   if (e.phase === 'end' && e.result && e.sub.invalidateSeq === e.curSeq && !state.userLocks.has(e.sub))
     state.userLocks.set(e.sub, new Set());
-  if (e.phase === 'first' || e.sub.invalidateSeq === e.curSeq) return;
+  // One that refused a range that must not be waited for has invalidated nothing, and its caller knows.
+  if (e.phase === 'first' || !e.result || e.sub.invalidateSeq === e.curSeq) return;
   const skipped = state.skipped.get(e.sub) ?? [];
   state.skipped.set(e.sub, [...skipped, { locks: new Set(task.held) }]);
 }
