@@ -66,6 +66,8 @@ export interface Copied {
   readonly phase: 'start' | 'done';
   /** Page frame that they come from; -1 where it is not known, or there is none. */
   readonly from: Pfn;
+  /** They are zeroes. */
+  readonly clears: boolean;
 }
 
 /** An invalidation that a callback passed over. */

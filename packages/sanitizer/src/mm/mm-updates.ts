@@ -154,7 +154,7 @@ export function copy(state: MmState, e: DeviceCopyEvent): void {
   state.copiesAreTold = true;
   // The end of a copy may know less than its start.
   const from = e.from >= 0 ? e.from : (state.copies.get(e.to)?.from ?? -1);
-  state.copies.set(e.to, { phase: e.phase, from });
+  state.copies.set(e.to, { phase: e.phase, from, clears: e.clears });
 }
 
 /** A bounce buffer was copied back: what a device has completed in the buffer is complete in the pages. */

@@ -37,6 +37,7 @@ function isTold({ folios }: MmState, pfn: number): boolean {
 function wrongWith(copied: Copied | undefined, from: number): string | null {
   if (copied === undefined) return 'was never written';
   if (copied.phase === 'start') return 'is still being written';
+  if (copied.clears && from >= 0) return `was cleared, not copied from its source ${from}`;
   if (copied.from < 0 || copied.from === from) return null;
   const instead = from < 0 ? 'although it has no source' : `not from its source ${from}`;
   return `was copied from page frame ${copied.from}, ${instead}`;
