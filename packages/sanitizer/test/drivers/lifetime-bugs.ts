@@ -1,5 +1,5 @@
 import { DmaDevice } from '@gpusvm/dma-iova';
-import { pinUserPages, unpinUserPages } from '@gpusvm/hmm';
+import { makeDeviceExclusive, pinUserPages, unpinUserPages } from '@gpusvm/hmm';
 import { UmemOdp } from '@gpusvm/hmm/umem-odp';
 import { Mutex, type Task } from '@gpusvm/kernel';
 import { FIRST, type MmContext } from '../explore/mm-program.ts';
@@ -40,6 +40,15 @@ function* locked(c: MmContext): Task<Mutex> {
   return lock;
 }
 
+/** The first page is exclusive to the device, once. */
+function* exclusive(c: MmContext, unlock: boolean): Task<void> {
+  yield* c.mm.mmapLock.downRead();
+  const pfn = yield* makeDeviceExclusive(c.mm, FIRST, c.dev);
+  c.mm.mmapLock.upRead();
+  if (unlock) c.folios.unlock(pfn);
+  c.folios.put(pfn);
+}
+
 /** What is taken and never given back, or kept longer than its page. */
 export const LIFETIME_BUGS: readonly MmBug[] = [
   {
@@ -57,6 +66,15 @@ export const LIFETIME_BUGS: readonly MmBug[] = [
     ...program(function* (c) {
       (yield* locked(c)).unlock();
     }, locked),
+  },
+  {
+    what: 'a page is given back without being unlocked',
+    reports: ['LOCK'],
+    says: 'page frame 1 is still locked at the end',
+    ...program(
+      (c) => exclusive(c, true),
+      (c) => exclusive(c, false),
+    ),
   },
   {
     what: 'a callback leaves the pages mapped for DMA',

@@ -87,6 +87,15 @@ export const MIGRATE_BUGS: readonly MmBug[] = [
     trigger: there,
   },
   {
+    what: 'migrate_vma_pages is left out',
+    reports: ['S17', 'S4', 'S4'],
+    says: 'slot 0 has a destination and is finalized without migrate_vma_pages',
+    patch(c) {
+      c.dev.ops.commit = function* () {};
+    },
+    trigger: there,
+  },
+  {
     what: 'a driver gives back the destination of a slot that was refused',
     reports: ['S12', 'S17'],
     says: 'destination 0, page frame 512, is free at finalize',

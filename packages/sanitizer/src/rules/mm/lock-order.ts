@@ -1,3 +1,4 @@
+import { FOLIO_LOCKED } from '@gpusvm/hmm';
 import { TaskHandle } from '@gpusvm/kernel';
 import { cycleText } from '../../mm/lock-graph.ts';
 import type { MmRule } from '../../mm/mm-rule.ts';
@@ -33,6 +34,14 @@ export const LOCK_ORDER: MmRule = {
         for (const owner of lock.owners())
           if (owner instanceof TaskHandle && owner.ended && !state.told.has(lock))
             state.report(LOCK_ORDER, `task ${owner.name} ended with ${lock.label} held`);
+    },
+    finish(_event, state) {
+      const { folios, migrations } = state;
+      // S17 says that the migration was never finalized, S2 who has a reference left.
+      if (migrations.size > 0) return;
+      for (let pfn = 0; pfn < folios.totalPages; pfn++)
+        if ((folios.flags[pfn]! & FOLIO_LOCKED) !== 0 && folios.references(pfn).other === 0)
+          state.report(LOCK_ORDER, `page frame ${pfn} is still locked at the end`);
     },
   },
 };

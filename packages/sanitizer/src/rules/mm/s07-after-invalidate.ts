@@ -27,6 +27,7 @@ export const AFTER_INVALIDATE: MmRule = {
       if (event === 'MIGRATE' && owner !== null && sub.invalidateSeq !== curSeq) return;
       const after = `after its callback for ${event} of pages ${startPage} to ${endPage - 1} returned`;
       for (const entry of state.entriesIn(sub, startPage, endPage)) {
+        if (state.told.has(entry)) continue;
         state.told.add(entry);
         const { device, page, pfn } = entry;
         state.report(AFTER_INVALIDATE, `${device} maps page ${page} to page frame ${pfn} ${after}`);
