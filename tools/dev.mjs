@@ -51,13 +51,28 @@ function run(command, args) {
   return result.status ?? 1;
 }
 
+function isOnPath(command) {
+  return (process.env.PATH ?? '').split(delimiter).some((dir) => dir && existsSync(join(dir, command)));
+}
+
+/** The addon of native-backend is compiled where there is a compiler; guests need it, so there one is installed. */
+function prepareCompiler(isNeeded) {
+  const canInstall = process.getuid?.() === 0 && isOnPath('apt-get');
+  if (isNeeded && !isOnPath('cc') && canInstall) {
+    env.DEBIAN_FRONTEND = 'noninteractive';
+    const packages = ['gcc', 'libc6-dev'];
+    console.log(`installing ${packages.join(' ')}: there is no C compiler named cc`);
+    run('apt-get', ['update', '-qq']);
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages]);
+  }
+  // Part of the build's key: what was built without a compiler is not taken for what is built with one.
+  env.GPUSVM_ADDON = isNeeded || isOnPath('cc') ? 'compiled' : 'none';
+}
+
 /** The command that is exactly the pinned pnpm: the one on PATH if it is that version, else npx fetches it. */
 function findPnpm() {
   const pin = manifest.packageManager.replace(/^pnpm@/, '').replace(/\+.*$/, '');
-  const onPath = (process.env.PATH ?? '')
-    .split(delimiter)
-    .some((dir) => dir && existsSync(join(dir, 'pnpm')));
-  if (onPath) {
+  if (isOnPath('pnpm')) {
     const found = spawnSync('pnpm', ['--version'], { cwd: root, env, encoding: 'utf8', timeout: 20_000 });
     if (found.status === 0 && found.stdout.trim() === pin) return ['pnpm'];
   }
@@ -190,5 +205,6 @@ if (!Object.hasOwn(commands, command)) {
   console.error('usage: node tools/dev.mjs start|test|vm|ci [arguments]');
   process.exitCode = 2;
 } else {
+  prepareCompiler(command === 'vm' || command === 'ci');
   process.exitCode = commands[command](findPnpm(), args);
 }

@@ -60,12 +60,10 @@ export class DmaDevice {
   readonly granuleBytes: number;
   /** 4 KiB pages of a granule. */
   readonly granulePages: number;
-  /** Offset bits that a bounce slot keeps. */
-  readonly minAlignMask: number;
   /** @internal see {@link DmaDeviceOptions.kmallocAlignBytes}. */
   readonly kmallocAlignBytes: number;
-  readonly maxSegmentBytes: number;
-  readonly segmentBoundaryBytes: number;
+  /** Longest segment that a scatter list's are joined to (dma_set_max_seg_size). */
+  maxSegmentBytes: number;
   /** Where the device sits, for peer memory. */
   readonly p2p: P2pClient;
   /** @internal memory as the device sees it, when it does not snoop and the memory tells the two apart. */
@@ -87,6 +85,8 @@ export class DmaDevice {
   /** Null = as the DMA mask. */
   readonly #coherentBits: number | null;
   readonly #peers: PeerWindows;
+  #minAlignMask = 0;
+  #segmentBoundaryBytes = 2 ** 32;
   #limitPage = 0;
   /** pci_32bit_workaround: prefer addresses below 4 GiB until that fails once. */
   #prefer32: boolean;
@@ -113,10 +113,8 @@ export class DmaDevice {
     this.#maskBits = o.dmaMaskBits ?? 48;
     this.#busBits = o.busDmaLimitBits ?? 0;
     this.#coherentBits = o.coherentMaskBits ?? null;
-    this.minAlignMask = o.minAlignMask ?? 0;
     this.kmallocAlignBytes = o.kmallocAlignBytes ?? 0;
     this.maxSegmentBytes = o.maxSegmentBytes ?? 65536;
-    this.segmentBoundaryBytes = o.segmentBoundaryBytes ?? 2 ** 32;
     this.p2p = o.p2p ?? { upstreamBridge: `root port of ${o.name}`, hostBridgeAllowed: true };
     this.#peers = new PeerWindows(this.p2p);
     this.dram = this.coherent ? null : (memory.dram ?? null);
@@ -150,6 +148,8 @@ export class DmaDevice {
           o.swiotlbSegmentBytes ?? SEGMENT_SLOTS * SLOT_BYTES,
         )
       : null;
+    this.minAlignMask = o.minAlignMask ?? 0;
+    this.segmentBoundaryBytes = o.segmentBoundaryBytes ?? 2 ** 32;
     this.plain = translated && this.coherent && !bounces && this.granulePages === 1;
     this.#updateLimit();
     machine.ledger.register(() => this.#leaked ?? liveResources(this));
@@ -165,6 +165,26 @@ export class DmaDevice {
   set dmaMaskBits(bits: number) {
     this.#maskBits = bits;
     this.#updateLimit();
+  }
+
+  /** Offset bits of an address that a bounce slot keeps (dma_set_min_align_mask). */
+  get minAlignMask(): number {
+    return this.#minAlignMask;
+  }
+
+  set minAlignMask(mask: number) {
+    this.#minAlignMask = mask;
+    if (this.swiotlb !== null) this.swiotlb.minAlignMask = mask;
+  }
+
+  /** No DMA segment crosses a multiple of this, a power of two (dma_set_seg_boundary plus one). */
+  get segmentBoundaryBytes(): number {
+    return this.#segmentBoundaryBytes;
+  }
+
+  set segmentBoundaryBytes(bytes: number) {
+    this.#segmentBoundaryBytes = bytes;
+    if (this.swiotlb !== null) this.swiotlb.boundaryBytes = bytes;
   }
 
   /** Last page that the device can address: the least of DMA mask, bus limit and, if translated, the aperture. */

@@ -1,11 +1,11 @@
 import { ENOMEM, type Errno } from '@gpusvm/kernel';
 import { archSyncDmaForCpu, needsCacheMaintenance } from './arch-sync-dma.ts';
-import { DMA_ATTR_SKIP_CPU_SYNC, type DmaDataDirection } from './attributes.ts';
+import { DMA_ATTR_SKIP_CPU_SYNC, type DmaDataDirection, dmaInfoToProt } from './attributes.ts';
 import type { DmaDevice } from './device.ts';
 import { C_LVL_TOUCH, C_WALK } from './dma-counters.ts';
 import type { DmaIovaState } from './dma-iova-state.ts';
 import { zeroPadding } from './dma-map.ts';
-import { iommuMapBytes } from './iommu-map-bytes.ts';
+import { iommuMapBytes, unfitting } from './iommu-map-bytes.ts';
 import { granulePages, iovaOffset } from './iova-granule.ts';
 import { NO_PFN } from './physical-memory.ts';
 import { warnInactive } from './swiotlb-rules.ts';
@@ -24,7 +24,6 @@ export function linkBounced(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  if (warnInactive(dev)) return -ENOMEM;
   const pad = iovaOffset(dev, physBytes);
   const head = pad === 0 ? 0 : Math.min(sizeBytes, dev.granuleBytes - pad);
   const tail = head === sizeBytes ? 0 : iovaOffset(dev, physBytes + sizeBytes);
@@ -76,8 +75,8 @@ function undo(
 }
 
 /**
- * One part of a granule: a slot with the same offset in its granule, mapped at the granule that holds the offset.
- * The kernel gets that offset only from drivers that set `minAlignMask` to it; here it is always kept.
+ * One part of a granule: a slot, mapped at the granule that holds the offset. A device that does not ask for the offset bits
+ * of a granule (`minAlignMask`) gets a slot that begins at one, so that a head has no page size that fits: -ENXIO.
  */
 function bounceOne(
   dev: DmaDevice,
@@ -88,13 +87,17 @@ function bounceOne(
   dir: DmaDataDirection,
   attrs: number,
 ): Errno {
-  const mask = dev.granuleBytes - 1;
-  const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, mask, mask);
+  if (warnInactive(dev)) return -ENOMEM;
+  const slot = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, dev.granuleBytes - 1);
   if (slot < 0) return -ENOMEM;
   if (dev.untrusted) zeroPadding(dev, slot, sizeBytes);
-  const err = iommuMapBytes(dev, state.addr + offsetBytes, slot, sizeBytes, dir, attrs, defers(dev));
+  const pad = iovaOffset(dev, physBytes);
+  const err =
+    iovaOffset(dev, slot) === pad
+      ? iommuMapBytes(dev, state.addr + offsetBytes, slot, sizeBytes, dir, attrs, defers(dev))
+      : unfitting(dev, dmaInfoToProt(dir, dev.coherent, attrs), 1);
   if (err !== 0) {
-    dev.swiotlb!.unmap(slot, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+    dev.swiotlb!.unmap(slot, sizeBytes, dir, attrs);
     return err;
   }
   state.swiotlb = true;
@@ -128,7 +131,7 @@ export function syncForCpuSlowly(
     if (pfn !== NO_PFN) {
       const length = Math.min(end - addr, dev.granuleBytes - pad);
       if (maintain) archSyncDmaForCpu(dev, pfn * 4096 + pad, length, dir);
-      if (dev.swiotlb !== null) dev.swiotlb.unmap(pfn * 4096 + pad, dir, attrs);
+      if (dev.swiotlb !== null) dev.swiotlb.unmap(pfn * 4096 + pad, length, dir, attrs);
     } else if (atHole === 'stop-at-hole') {
       dev.machine.warn(
         'iommu_dma_iova_unlink_range_slow: no translation',

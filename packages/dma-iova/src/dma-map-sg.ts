@@ -1,6 +1,7 @@
-import { EINVAL, EIO, ENOMEM, EREMOTEIO, type Errno } from '@gpusvm/kernel';
+import { EINVAL, EIO, ENOMEM, EOPNOTSUPP, EREMOTEIO, type Errno } from '@gpusvm/kernel';
 import { archSyncDmaForCpu, archSyncDmaForDevice, needsCacheMaintenance } from './arch-sync-dma.ts';
 import {
+  DMA_ATTR_CC_SHARED,
   DMA_ATTR_MMIO,
   DMA_ATTR_REQUIRE_COHERENT,
   DMA_ATTR_SKIP_CPU_SYNC,
@@ -27,8 +28,8 @@ import { sgNeedsBounce } from './swiotlb-rules.ts';
  * Never sleeps. One IOVA allocation, one walk a physically contiguous piece, one sync at the end.
  *
  * @returns the number of DMA segments, or -ENOMEM (no IOVA space, no table page), -EREMOTEIO (peer memory that the
- *   device cannot reach), -EIO (a segment of a direct or bounced device), -EINVAL (anything else, no segments, or no
- *   direction, with a warning). On error nothing is mapped.
+ *   device cannot reach), -EIO (a segment of a direct or bounced device), -EOPNOTSUPP (REQUIRE_COHERENT on a device that does
+ *   not snoop), -EINVAL (anything else, no segments, or no direction, with a warning). On error nothing is mapped.
  */
 export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): number {
   sg.mapped = 0;
@@ -38,6 +39,7 @@ export function dmaMapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection,
     return -EINVAL;
   }
   if (sg.count === 0) return -EINVAL;
+  if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return -EOPNOTSUPP;
   const err =
     dev.domain === null
       ? mapDirect(dev, sg, dir, attrs)
@@ -63,7 +65,6 @@ export function dmaUnmapSg(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirectio
 /** One IOVA for the whole list (iommu_dma_map_sg). */
 function mapMerged(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): Errno {
   dev.counters[C_CALL_MAP]!++;
-  if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return -EINVAL;
   const bytes = layOut(dev, sg);
   if (bytes < 0) return bytes === -EREMOTEIO ? bytes : -EINVAL;
   if (bytes === 0) {
@@ -165,11 +166,15 @@ function mapDirect(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs
   return 0;
 }
 
-/** iommu_dma_map_sg_swiotlb: one mapping a segment, each with its own IOVA and bounce slot. */
+/**
+ * iommu_dma_map_sg_swiotlb: one mapping a segment, each with its own IOVA and bounce slot. Below dma_map_phys, so CC_SHARED
+ * is not refused.
+ */
 function mapBounced(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): Errno {
   sg.mappedEach = true;
   for (let i = 0; i < sg.count; i++) {
-    const err = mapOne(dev, sg, i, dir, sg.provider[i] === null ? attrs : attrs | DMA_ATTR_MMIO);
+    const all = attrs & ~DMA_ATTR_CC_SHARED;
+    const err = mapOne(dev, sg, i, dir, sg.provider[i] === null ? all : all | DMA_ATTR_MMIO);
     if (err !== 0) return undoEach(dev, sg, dir, attrs, err);
   }
   return 0;
@@ -192,7 +197,8 @@ function undoEach(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs:
 function unmapEach(dev: DmaDevice, sg: ScatterList, dir: DmaDataDirection, attrs: number): void {
   for (let i = 0; i < sg.mapped; i++) {
     if (sg.dmaIsBus[i] === 1) continue;
-    const all = sg.provider[i] === null ? attrs : attrs | DMA_ATTR_MMIO;
+    const peer = sg.provider[i] === null ? attrs : attrs | DMA_ATTR_MMIO;
+    const all = sg.mappedEach ? peer & ~DMA_ATTR_CC_SHARED : peer;
     dmaUnmapPhys(dev, sg.dmaAddrBytes[i]!, sg.dmaLengthBytes[i]!, dir, all);
   }
 }

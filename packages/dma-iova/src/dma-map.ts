@@ -28,8 +28,8 @@ const RAW = DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT;
  * Never sleeps. One IOVA allocation and one page-table walk; no invalidation.
  *
  * @returns the DMA address in bytes, or DMA_MAPPING_ERROR: no IOVA space, no table page, no bounce slot, address
- *   beyond the DMA mask, MMIO or REQUIRE_COHERENT that would have to be bounced, CC_SHARED (translated
- *   devices), or no direction (with a warning).
+ *   beyond the DMA mask, REQUIRE_COHERENT that would have to be bounced, MMIO where everything is, CC_SHARED
+ *   (translated devices), or no direction (with a warning).
  */
 export function dmaMapPhys(
   dev: DmaDevice,
@@ -73,16 +73,28 @@ export function dmaUnmapPhys(
     // What is neither synced nor bounced needs no undoing, and a bounce slot of another mapping leaks (7.3).
     if ((attrs & RAW) !== 0) return;
     if (needsCacheMaintenance(dev, attrs)) archSyncDmaForCpu(dev, dmaAddrBytes, sizeBytes, dir);
-    if (dev.swiotlb !== null) dev.swiotlb.unmap(dmaAddrBytes, dir, attrs);
+    if (dev.swiotlb !== null) dev.swiotlb.unmap(dmaAddrBytes, sizeBytes, dir, attrs);
     return;
   }
   if (isRefusedShared(dev, attrs)) return;
+  unmapTranslated(dev, dmaAddrBytes, sizeBytes, dir, attrs);
+}
+
+/** @internal iommu_dma_unmap_phys. */
+export function unmapTranslated(
+  dev: DmaDevice,
+  dmaAddrBytes: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): void {
+  const domain = dev.domain!;
   let bounced = -1;
   if ((attrs & RAW) === 0) {
     const pad = dmaAddrBytes & 4095;
     dev.counters[C_WALK]!++;
-    dev.counters[C_LVL_TOUCH]! += dev.domain.levels;
-    const pfn = dev.domain.translate((dmaAddrBytes - pad) / 4096);
+    dev.counters[C_LVL_TOUCH]! += domain.levels;
+    const pfn = domain.translate((dmaAddrBytes - pad) / 4096);
     if (pfn === NO_PFN) {
       dev.machine.warn(
         'iommu_dma_unmap_phys: no translation',
@@ -94,7 +106,7 @@ export function dmaUnmapPhys(
     if (dev.swiotlb !== null) bounced = pfn * 4096 + pad;
   }
   iommuDmaUnmap(dev, dmaAddrBytes, sizeBytes);
-  if (bounced >= 0) dev.swiotlb!.unmap(bounced, dir, attrs);
+  if (bounced >= 0) dev.swiotlb!.unmap(bounced, sizeBytes, dir, attrs);
 }
 
 /** CC_SHARED of a translated device: dma_map_phys gives up and dma_unmap_phys does nothing (kernel/dma/mapping.c, 7.3). */
@@ -174,7 +186,8 @@ export function iommuDmaUnmap(dev: DmaDevice, dmaAddrBytes: number, sizeBytes: n
   dev.freeIova(page, pages, gather);
 }
 
-function mapTranslated(
+/** @internal iommu_dma_map_phys. */
+export function mapTranslated(
   dev: DmaDevice,
   physBytes: number,
   sizeBytes: number,
@@ -183,12 +196,37 @@ function mapTranslated(
 ): number {
   if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 && !dev.coherent) return DMA_MAPPING_ERROR;
   let phys = physBytes;
-  if (needsBounce(dev, physBytes, sizeBytes, dir)) {
-    if ((attrs & RAW) !== 0 || warnInactive(dev)) return DMA_MAPPING_ERROR;
-    phys = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, dev.granuleBytes - 1, dev.minAlignMask);
+  if ((attrs & DMA_ATTR_MMIO) === 0 && needsBounce(dev, physBytes, sizeBytes, dir)) {
+    if ((attrs & DMA_ATTR_REQUIRE_COHERENT) !== 0 || warnInactive(dev)) return DMA_MAPPING_ERROR;
+    phys = dev.swiotlb!.map(physBytes, sizeBytes, dir, attrs, dev.granuleBytes - 1);
     if (phys < 0) return DMA_MAPPING_ERROR;
     if (dev.untrusted) zeroPadding(dev, phys, sizeBytes);
   }
+  const addr = isUnsupportedAlignment(dev)
+    ? DMA_MAPPING_ERROR
+    : mapAnywhere(dev, phys, sizeBytes, dir, attrs);
+  if (addr === DMA_MAPPING_ERROR && phys !== physBytes) dev.swiotlb!.unmap(phys, sizeBytes, dir, attrs);
+  return addr;
+}
+
+/** IOVAs keep the offset in a granule, no more: a device that asks for more is warned about once (__iommu_dma_map). */
+function isUnsupportedAlignment(dev: DmaDevice): boolean {
+  if (dev.minAlignMask < dev.granuleBytes) return false;
+  dev.machine.warnOnce(
+    '__iommu_dma_map: alignment',
+    `${dev.name}: minAlignMask 0x${dev.minAlignMask.toString(16)} is more than the offset in a granule of ${dev.granuleBytes} bytes`,
+  );
+  return true;
+}
+
+/** An IOVA, and the map behind it. */
+function mapAnywhere(
+  dev: DmaDevice,
+  phys: number,
+  sizeBytes: number,
+  dir: DmaDataDirection,
+  attrs: number,
+): number {
   const pad = iovaOffset(dev, phys);
   const pages = granulePages(dev, sizeBytes + pad);
   // roundup_pow_of_two(0) is 1 in alloc_iova_fast: a length of 0 takes a granule, which the failing map gives back.
@@ -200,7 +238,6 @@ function mapTranslated(
     if (err === 0 && syncMapOrUnmap(dev, page, pages) === 0) return addr;
     dev.freeIova(page, reserved, null);
   }
-  if (phys !== physBytes) dev.swiotlb!.unmap(phys, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
   return DMA_MAPPING_ERROR;
 }
 
@@ -213,8 +250,8 @@ export function zeroPadding(dev: DmaDevice, slotBytes: number, sizeBytes: number
   if (after !== 0) dev.memory.zero(end, dev.granuleBytes - after);
 }
 
-/** dma_direct_map_phys: the address itself; bounced when that is forced, or when the device cannot take it. */
-function mapDirect(
+/** @internal dma_direct_map_phys: the address itself; bounced when that is forced, or when the device cannot take it. */
+export function mapDirect(
   dev: DmaDevice,
   physBytes: number,
   sizeBytes: number,
@@ -229,10 +266,10 @@ function mapDirect(
   const bounce = forced || ((attrs & RAW) === 0 && (!reached || kmallocNeedsBounce(dev, sizeBytes, dir)));
   let addr = physBytes;
   if (bounce && dev.swiotlb !== null && dev.swiotlb.active) {
-    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs, 0, dev.minAlignMask);
+    addr = dev.swiotlb.map(physBytes, sizeBytes, dir, attrs, 0);
     if (addr < 0) return DMA_MAPPING_ERROR;
     if (!reaches(dev, addr, sizeBytes)) {
-      dev.swiotlb.unmap(addr, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
+      dev.swiotlb.unmap(addr, sizeBytes, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC);
       return overflow(dev, 'swiotlb_map: overflow', addr, sizeBytes);
     }
   } else if (forced || !reached) {

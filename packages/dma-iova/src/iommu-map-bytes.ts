@@ -29,8 +29,8 @@ export function iommuMapBytes(
   return dev.domain!.mapRange(start / 4096, (physBytes - pad) / 4096, pages, prot);
 }
 
-/** No page size fits, because the address is no multiple of a granule: the errno depends on what is tested first. */
-function unfitting(dev: DmaDevice, prot: number, pages: number): Errno {
+/** @internal No page size fits, because an address is no multiple of a granule: the errno depends on what is tested first. */
+export function unfitting(dev: DmaDevice, prot: number, pages: number): Errno {
   if ((prot & 3) === 0) return dev.domain!.mapRange(0, 0, 0, prot);
   if (pages === 0) return dev.machine.profile.dma.linkSizeZeroInvalid ? -EINVAL : 0;
   return dev.domain!.unfittingErrno;

@@ -4,15 +4,30 @@ import type { Pfn } from '@gpusvm/kernel';
 export const SLOT_BYTES: 2048 = 2048;
 /** Slots of a segment as the kernel is built (IO_TLB_SEGSIZE); a mapping never crosses from one into the next. */
 export const SEGMENT_SLOTS: 128 = 128;
+/** What {@link SwiotlbPool.origBytes} holds for a slot that is free, or that pads a mapping. */
+export const NO_ORIGINAL: -1 = -1;
+
+const SLOT_MASK = SLOT_BYTES - 1;
 
 /** Longest mapping that can be bounced with a min-align mask (swiotlb_max_mapping_size). */
 export function maxBounceBytes(minAlignMask: number, segmentSlots: number = SEGMENT_SLOTS): number {
   return SLOT_BYTES * segmentSlots - Math.ceil(minAlignMask / SLOT_BYTES) * SLOT_BYTES;
 }
 
+/** What a search for slots has to keep. Masks are unsigned, of low bits. */
+export interface SlotRules {
+  /** Bits that are 0 in the address of the first slot. */
+  readonly allocAlignMask: number;
+  /** Bits of the address that must equal those of the original. */
+  readonly minAlignMask: number;
+  /** No mapping crosses a multiple of this, a power of two. */
+  readonly boundaryBytes: number;
+}
+
 /**
- * One physically contiguous area of a bounce pool (struct io_tlb_pool): slots of 2 KiB in segments. A search goes
- * on where the last one ended, as the kernel's does, and jumps over what is in use.
+ * One physically contiguous area of a bounce pool (struct io_tlb_pool of kernel/dma/swiotlb.c, 7.3): slots of 2 KiB in
+ * segments. Every slot has its own record, as in the kernel, because what a release gives back follows from the record of the
+ * slot that its address lies in: a wrong address gives wrong slots back.
  */
 export class SwiotlbPool {
   /** First page. */
@@ -21,13 +36,15 @@ export class SwiotlbPool {
   readonly slots: number;
   /** Slots of a segment, a power of two. */
   readonly segmentSlots: number;
-  /** Slot to the first slot of its mapping plus one; 0 = free. */
-  readonly owner: Int32Array;
-  /** At the first slot of a mapping: slots, bounced address, original address and length in bytes. */
-  readonly count: Int32Array;
-  readonly atBytes: Float64Array;
+  /** Free slots from this one on, within its segment; 0 = taken. */
+  readonly free: Uint16Array;
+  /** Address whose copy the slot begins with, not counting the offset of the mapping's first slot. */
   readonly origBytes: Float64Array;
-  readonly sizeBytes: Int32Array;
+  /** Bytes of the allocation from this slot's share of the original on. */
+  readonly allocBytes: Float64Array;
+  /** At the first slot of a mapping: slots before it that only align it. */
+  readonly padSlots: Uint16Array;
+  #used = 0;
   #next = 0;
 
   constructor(pfn: Pfn, order: number, segmentSlots: number = SEGMENT_SLOTS) {
@@ -35,11 +52,18 @@ export class SwiotlbPool {
     this.pfn = pfn;
     this.order = order;
     this.slots = 2 ** (order + 1);
-    this.owner = new Int32Array(this.slots);
-    this.count = new Int32Array(this.slots);
-    this.atBytes = new Float64Array(this.slots);
-    this.origBytes = new Float64Array(this.slots);
-    this.sizeBytes = new Int32Array(this.slots);
+    this.free = new Uint16Array(this.slots);
+    this.origBytes = new Float64Array(this.slots).fill(NO_ORIGINAL);
+    this.allocBytes = new Float64Array(this.slots);
+    this.padSlots = new Uint16Array(this.slots);
+    for (let i = 0; i < this.slots; i++) {
+      this.free[i] = Math.min(segmentSlots - (i & (segmentSlots - 1)), this.slots - i);
+    }
+  }
+
+  /** Slots that are taken. */
+  get used(): number {
+    return this.#used;
   }
 
   /** Physical address of a slot. */
@@ -47,55 +71,97 @@ export class SwiotlbPool {
     return this.pfn * 4096 + slot * SLOT_BYTES;
   }
 
+  /** Slot that an address lies in. */
+  slotAt(slotBytes: number): number {
+    return Math.floor((slotBytes - this.pfn * 4096) / SLOT_BYTES);
+  }
+
   /**
-   * Take `count` slots of one segment (swiotlb_search_pool_area).
+   * Take the slots for `allocBytes` (swiotlb_search_pool_area). The search goes on where the last one ended, slot by slot up to
+   * an aligned one, from there in steps of the alignment; it ends after as many steps as there are slots.
    *
-   * @param allocAlignMask - low bits that are 0 in the address of the first slot.
-   * @param keptMask - bits of the address that must equal those of `origBytes`; at least a slot, above `allocAlignMask`.
    * @returns the first slot, -1 when there are none.
    */
-  take(count: number, origBytes: number, allocAlignMask: number, keptMask: number): number {
-    let slot = this.#search(this.#next, this.slots, count, origBytes, allocAlignMask, keptMask);
-    if (slot < 0) slot = this.#search(0, this.#next, count, origBytes, allocAlignMask, keptMask);
-    if (slot < 0) return -1;
-    for (let i = slot; i < slot + count; i++) this.owner[i] = slot + 1;
-    this.count[slot] = count;
-    this.#next = slot + count === this.slots ? 0 : slot + count;
-    return slot;
-  }
-
-  /** Give the slots of the mapping that begins at `slot` back. */
-  free(slot: number): void {
-    const end = slot + this.count[slot]!;
-    for (let i = slot; i < end; i++) this.owner[i] = 0;
-  }
-
-  /** The first slot of `[from, to)` at which a mapping fits; -1 when there is none. */
-  #search(
-    from: number,
-    to: number,
-    count: number,
-    origBytes: number,
-    allocAlignMask: number,
-    keptMask: number,
-  ): number {
-    const segment = this.segmentSlots;
-    for (let slot = from; slot < to; ) {
+  take(allocBytes: number, origBytes: number, rules: SlotRules): number {
+    const count = Math.ceil(allocBytes / SLOT_BYTES);
+    if (count === 0 || count > this.slots - this.#used) return -1;
+    const { minAlignMask } = rules;
+    let alignMask = rules.allocAlignMask;
+    // What drivers came to rely on: without other wishes, a page and more begins at a page.
+    if (alignMask === 0 && minAlignMask === 0 && allocBytes >= 4096) alignMask = 4095;
+    alignMask = (alignMask | SLOT_MASK) >>> 0;
+    const keptMask = (minAlignMask & ~alignMask) >>> 0;
+    const stride = Math.floor(Math.max(alignMask, keptMask) / SLOT_BYTES) + 1;
+    let slot = this.#next;
+    for (let checked = 0; checked < this.slots; ) {
       const address = this.addressOf(slot);
-      const inSegment = slot & (segment - 1);
-      if ((address & allocAlignMask) !== 0 || ((address ^ origBytes) & keptMask) !== 0) {
-        slot++;
-      } else if (inSegment + count > segment) {
-        slot += segment - inSegment;
-      } else if (slot + count > this.slots) {
-        return -1;
-      } else {
-        let busy = slot + count - 1;
-        while (busy >= slot && this.owner[busy] === 0) busy--;
-        if (busy < slot) return slot;
-        slot = busy + 1;
+      if ((address & alignMask) !== 0 || ((address ^ origBytes) & keptMask) !== 0) {
+        slot = this.#wrap(slot + 1);
+        checked++;
+        continue;
       }
+      if (this.free[slot]! >= count && !this.#crosses(slot, count, rules.boundaryBytes)) {
+        this.#claim(slot, count, allocBytes, (origBytes & minAlignMask & SLOT_MASK) >>> 0);
+        return slot;
+      }
+      slot = this.#wrap(slot + stride);
+      checked += stride;
     }
     return -1;
+  }
+
+  /**
+   * Give back the mapping that an address lies in (swiotlb_release_slots): its padding, and as many slots as the record of the
+   * slot says.
+   *
+   * @param minAlignMask - as it is now: it tells how far behind the slot's start the mapping begins.
+   * @returns slots that became free.
+   */
+  release(slotBytes: number, minAlignMask: number): number {
+    const offset = slotBytes & minAlignMask & SLOT_MASK;
+    let slot = this.slotAt(slotBytes - offset);
+    slot -= this.padSlots[slot]!;
+    const count = Math.max(0, Math.ceil((this.allocBytes[slot]! + offset) / SLOT_BYTES));
+    const end = slot + count;
+    const segmentEnd = (Math.floor(slot / this.segmentSlots) + 1) * this.segmentSlots;
+    let free = end < segmentEnd ? this.free[end]! : 0;
+    for (let i = end - 1; i >= slot; i--) {
+      this.free[i] = ++free;
+      this.origBytes[i] = NO_ORIGINAL;
+      this.allocBytes[i] = 0;
+      this.padSlots[i] = 0;
+    }
+    this.#mergeBefore(slot, free);
+    this.#used -= count;
+    return count;
+  }
+
+  #claim(slot: number, count: number, allocBytes: number, offset: number): void {
+    for (let i = 0; i < count; i++) {
+      this.free[slot + i] = 0;
+      this.allocBytes[slot + i] = allocBytes - offset - i * SLOT_BYTES;
+    }
+    this.#mergeBefore(slot, 0);
+    this.#next = this.#wrap(slot + count);
+    this.#used += count;
+  }
+
+  /** Count the free slots of the segment that end at `slot` anew. */
+  #mergeBefore(slot: number, freeFromSlot: number): void {
+    let free = freeFromSlot;
+    for (let i = slot - 1; i >= 0 && this.free[i] !== 0; i--) {
+      if ((i & (this.segmentSlots - 1)) === this.segmentSlots - 1) return;
+      this.free[i] = ++free;
+    }
+  }
+
+  /** iommu_is_span_boundary. */
+  #crosses(slot: number, count: number, boundaryBytes: number): boolean {
+    const first = (this.addressOf(slot) % boundaryBytes) / SLOT_BYTES;
+    return Math.floor(first) + count > Math.max(1, boundaryBytes / SLOT_BYTES);
+  }
+
+  #wrap(slot: number): number {
+    return slot >= this.slots ? 0 : slot;
   }
 }

@@ -3,6 +3,7 @@ import type { CoherentBuffer } from './coherent-buffer.ts';
 import type { DmaDevice } from './device.ts';
 import type { DmaIovaState } from './dma-iova-state.ts';
 import type { ScatterList } from './scatter-list.ts';
+import type { Swiotlb } from './swiotlb.ts';
 
 /*
  * Events carry plain numbers and names, so that a trace can be written down and compared. A listener that taps a
@@ -279,6 +280,16 @@ export type SwiotlbArgs = readonly [
   attrs: number,
 ];
 
+/** A range got no bounce slot, and the caller did not say DMA_ATTR_NO_WARN: the kernel logs that its buffer is full. */
+export interface SwiotlbFullEvent {
+  readonly device: string;
+  /** Bytes that were asked for, alignment included. */
+  readonly sizeBytes: number;
+  readonly totalSlots: number;
+  readonly usedSlots: number;
+}
+export type SwiotlbFullArgs = readonly [device: string, sizeBytes: number, swiotlb: Swiotlb];
+
 export const DMA_DEVICE_CREATE: TracepointDef<DmaDeviceEvent, readonly [dev: DmaDevice]> = defineTracepoint(
   'dma_device_create',
   (dev: DmaDevice) => ({ device: dev.name }),
@@ -413,6 +424,10 @@ export const SWIOTLB_BOUNCED: TracepointDef<SwiotlbEvent, SwiotlbArgs> = defineT
 export const SWIOTLB_UNBOUNCED: TracepointDef<SwiotlbEvent, SwiotlbArgs> = defineTracepoint(
   'swiotlb_unbounced',
   swiotlbEvent,
+);
+export const SWIOTLB_FULL: TracepointDef<SwiotlbFullEvent, SwiotlbFullArgs> = defineTracepoint(
+  'swiotlb_full',
+  (device, sizeBytes, { totalSlots, usedSlots }) => ({ device, sizeBytes, totalSlots, usedSlots }),
 );
 
 function pageBlock(pfn: number, pages: number): PageBlockEvent {

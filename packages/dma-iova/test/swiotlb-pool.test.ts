@@ -158,16 +158,20 @@ describe('the slots of a pool', () => {
     for (let step = 0; step < 30_000; step++) {
       if (held.length > 0 && below(100) < 48) {
         const [gone] = held.splice(below(held.length), 1);
-        pool.free(gone!.slot);
+        pool.release(pool.addressOf(gone!.slot), 0);
         used.fill(0, gone!.slot, gone!.slot + gone!.count);
         continue;
       }
       const count = 1 + below(below(3) === 0 ? 128 : 5);
       const align = [0, 2047, 4095, 16383][below(4)]!;
-      const slot = pool.take(count, 0, align, 0);
+      const slot = pool.take(count * 2048, 0, {
+        allocAlignMask: align,
+        minAlignMask: 0,
+        boundaryBytes: 2 ** 32,
+      });
       const fits = Array.from({ length: pool.slots }, (_, at) => at).filter(
         (at) =>
-          (pool.addressOf(at) & align) === 0 &&
+          (pool.addressOf(at) & (align === 0 && count > 1 ? 4095 : align)) === 0 &&
           Math.floor(at / 128) === Math.floor((at + count - 1) / 128) &&
           used.subarray(at, at + count).every((bit) => bit === 0),
       );

@@ -122,7 +122,12 @@ describe('an untrusted device behind an IOMMU', () => {
   function untrusted(): { machine: Machine; memory: ByteMemory; dev: DmaDevice; pfn: number } {
     const machine = new Machine();
     const memory = new ByteMemory(machine, { pages: 4096 });
-    const dev = new DmaDevice(machine, memory, { name: 'thunderbolt', iommu: 'strict', untrusted: true });
+    const dev = new DmaDevice(machine, memory, {
+      name: 'thunderbolt',
+      iommu: 'strict',
+      untrusted: true,
+      minAlignMask: 4095,
+    });
     memory.claimPages(2048, 3);
     return { machine, memory, dev, pfn: 2048 };
   }

@@ -19,6 +19,7 @@ export { Iommufd } from './iommufd.ts';
 export { IOMMUFD_CAPABILITIES, IommufdDomain, type IommufdDomainOptions } from './iommufd-domain.ts';
 export type { Invalidated } from './invalidate.ts';
 export { Ioas, type IovaRange, type IovaRanges, type MapFileRequest, type MapRequest } from './ioas.ts';
+export type { HwInfo } from './hw-info.ts';
 export { type Answer, invoke, invokeAsync } from './invoke.ts';
 export { nativeDmaDevice, type NativeDmaDeviceOptions } from './native-dma-device.ts';
 export { NestedHwpt, type NestedHwptOptions } from './nested-hwpt.ts';
@@ -45,8 +46,9 @@ export { type SimFunctionOptions, SimSys, type SimSysOptions } from './sim/sim-s
 export { linuxSys } from './sys-addon.ts';
 export type { Call } from './uapi/call.ts';
 export * from './uapi/iommufd.ts';
-export { IOMMUFD_CALLS } from './uapi/iommufd-calls.ts';
+export { IOMMUFD_CALLS, IOMMUFD_STRUCTS } from './uapi/iommufd-calls.ts';
 export * from './uapi/iommufd-file.ts';
+export * from './uapi/iommufd-hardware.ts';
 export * from './uapi/iommufd-test.ts';
 export * from './uapi/iommufd-test-virtual.ts';
 export * from './uapi/iommufd-virtual.ts';

@@ -2,6 +2,7 @@ import { ENOENT } from '@gpusvm/kernel';
 import type { Attachment } from './attachment.ts';
 import { invoke } from './invoke.ts';
 import type { Hwpt } from './hwpt.ts';
+import { type HwInfo, readHwInfo } from './hw-info.ts';
 import type { Ioas } from './ioas.ts';
 import type { Iommufd } from './iommufd.ts';
 import { check, KernelError } from './kernel-error.ts';
@@ -67,6 +68,11 @@ export class VfioDevice implements Disposable {
     this.fd = fd;
     this.id = id;
     iommufd.owned.add(this);
+  }
+
+  /** What the kernel tells about the device's IOMMU. @throws KernelError */
+  hwInfo(): HwInfo {
+    return readHwInfo(this.iommufd, this.id);
   }
 
   /**

@@ -18,6 +18,14 @@ static bool is_direction(struct oracle_run *run, u64 dir)
 	return false;
 }
 
+static bool is_mappable(struct oracle_run *run, u64 size, u64 dir)
+{
+	if (!oracle_is_unbounceable(run, size))
+		return is_direction(run, dir);
+	oracle_say(run, "skip");
+	return false;
+}
+
 /* The place for a new mapping; an old one there is forgotten, but coherent memory has to be freed first. */
 static struct oracle_mapping *claim(struct oracle_run *run, u64 number)
 {
@@ -46,7 +54,7 @@ static void say_mapping(struct oracle_run *run, struct oracle_mapping *mapping, 
 
 static void op_map_phys(struct oracle_run *run, const u64 *a, unsigned int n)
 {
-	struct oracle_mapping *mapping = is_direction(run, a[3]) ? claim(run, a[0]) : NULL;
+	struct oracle_mapping *mapping = is_mappable(run, a[2], a[3]) ? claim(run, a[0]) : NULL;
 
 	if (mapping)
 		say_mapping(run, mapping, dma_map_phys(run->dev, oracle_phys(run, a[1]), a[2], a[3], a[4]), a[2]);
@@ -54,7 +62,7 @@ static void op_map_phys(struct oracle_run *run, const u64 *a, unsigned int n)
 
 static void op_map_page(struct oracle_run *run, const u64 *a, unsigned int n)
 {
-	struct oracle_mapping *mapping = is_direction(run, a[3]) ? claim(run, a[0]) : NULL;
+	struct oracle_mapping *mapping = is_mappable(run, a[2], a[3]) ? claim(run, a[0]) : NULL;
 	phys_addr_t phys = oracle_phys(run, a[1]);
 	struct page *page = pfn_to_page(PHYS_PFN(phys));
 
@@ -65,7 +73,7 @@ static void op_map_page(struct oracle_run *run, const u64 *a, unsigned int n)
 
 static void op_map_resource(struct oracle_run *run, const u64 *a, unsigned int n)
 {
-	struct oracle_mapping *mapping = is_direction(run, a[3]) ? claim(run, a[0]) : NULL;
+	struct oracle_mapping *mapping = is_mappable(run, a[2], a[3]) ? claim(run, a[0]) : NULL;
 
 	if (mapping)
 		say_mapping(run, mapping, dma_map_resource(run->dev, oracle_phys(run, a[1]), a[2], a[3], a[4]), a[2]);
@@ -117,12 +125,16 @@ static void op_unmap_resource(struct oracle_run *run, const u64 *a, unsigned int
 /* map_sg mapping dir attrs (phys size)...: results are the DMA segments, as address+length. */
 static void op_map_sg(struct oracle_run *run, const u64 *a, unsigned int n)
 {
-	struct oracle_mapping *mapping = is_direction(run, a[1]) ? claim(run, a[0]) : NULL;
+	struct oracle_mapping *mapping;
 	unsigned int count = (n - 3) / 2;
 	struct scatterlist *segment;
 	unsigned int i;
 	int err;
 
+	for (i = 0; i < count; i++)
+		if (!is_mappable(run, a[4 + 2 * i], a[1]))
+			return;
+	mapping = claim(run, a[0]);
 	if (!mapping)
 		return;
 	if (sg_alloc_table(&mapping->sg, count, GFP_ATOMIC)) {

@@ -85,6 +85,9 @@ extern const struct oracle_op oracle_two_step_ops[];
 extern const struct oracle_op oracle_classic_ops[];
 extern const struct oracle_op oracle_raw_ops[];
 extern const struct oracle_op oracle_report_ops[];
+extern const struct oracle_op oracle_sync_ops[];
+extern const struct oracle_op oracle_bytes_ops[];
+extern const struct oracle_op oracle_settings_ops[];
 
 /* program.c */
 void oracle_run_text(struct oracle_run *run, char *text);
@@ -109,6 +112,14 @@ phys_addr_t oracle_phys(struct oracle_run *run, u64 value);
 void oracle_say_address(struct oracle_run *run, dma_addr_t addr);
 void oracle_note_range(struct oracle_run *run, u64 first_byte, u64 size);
 long oracle_table_pages(struct oracle_run *run);
+
+/* pool.c */
+void oracle_reset_pool(struct oracle_run *run);
+bool oracle_in_pool(struct oracle_run *run, phys_addr_t phys, u64 *offset);
+bool oracle_is_unbounceable(struct oracle_run *run, u64 size);
+
+/* settings.c */
+int oracle_default_settings(struct oracle_run *run);
 
 /* classic.c */
 void oracle_free_coherent(struct oracle_run *run, struct oracle_mapping *mapping);

@@ -3,6 +3,7 @@
 #include <linux/bottom_half.h>
 #include <linux/ctype.h>
 #include <linux/kernel.h>
+#include <linux/pci.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 
@@ -13,6 +14,9 @@ static const struct oracle_op *const tables[] = {
 	oracle_classic_ops,
 	oracle_raw_ops,
 	oracle_report_ops,
+	oracle_sync_ops,
+	oracle_bytes_ops,
+	oracle_settings_ops,
 };
 
 void oracle_say(struct oracle_run *run, const char *format, ...)
@@ -87,22 +91,29 @@ int oracle_reset(struct oracle_run *run, const char *type)
 
 	oracle_set_quiet(run, false);
 	forget(run);
+	to_pci_dev(run->dev)->untrusted = false;
 	err = set_group_type(run, "identity");
 	if (!err && strcmp(type, "identity"))
 		err = set_group_type(run, type);
 	if (!err)
 		err = oracle_write_file(run, "/sys/kernel/debug/clear_warn_once", "1");
 	if (!err)
-		err = dma_set_mask_and_coherent(run->dev, DMA_BIT_MASK(40));
+		err = oracle_default_settings(run);
+	oracle_reset_pool(run);
 	run->tables_at_start = oracle_table_pages(run);
 	return err;
 }
 
-/* "program strict|lazy|identity" starts a program. */
+/* "program strict|lazy|untrusted|identity" starts a program. An untrusted device is strict. */
 static void start_program(struct oracle_run *run, const char *mode)
 {
-	const char *type = !strcmp(mode, "lazy") ? "DMA-FQ" : !strcmp(mode, "strict") ? "DMA" : "identity";
+	bool untrusted = !strcmp(mode, "untrusted");
+	bool strict = untrusted || !strcmp(mode, "strict");
+	const char *type = !strcmp(mode, "lazy") ? "DMA-FQ" : strict ? "DMA" : "identity";
 	int err = oracle_reset(run, type);
+
+	/* dma-iommu looks at this at every call. */
+	to_pci_dev(run->dev)->untrusted = untrusted;
 
 	run->program++;
 	oracle_say(run, "program %s = %d\n", mode, err);
@@ -169,5 +180,6 @@ void oracle_run_text(struct oracle_run *run, char *text)
 	}
 	oracle_set_quiet(run, false);
 	forget(run);
+	to_pci_dev(run->dev)->untrusted = false;
 	run->line = NULL;
 }

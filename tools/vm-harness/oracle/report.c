@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Operations that look: translations, table pages, limits; and the two that change the surroundings. */
+/* Operations that look: translations and table pages; and the two that change the surroundings. */
 #include <linux/bottom_half.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -46,20 +46,24 @@ long oracle_table_pages(struct oracle_run *run)
 #define TEST_MEMORY (-1)
 #define ELSEWHERE (-2)
 #define NOBODY (-3)
+#define POOL (-4)
 #define FOUR_GIB (1ULL << 32)
 /* Above all memory; what the padding of a scatter list maps behind the test memory stays below. */
 #define NAMED (1ULL << 37)
 
 /*
- * Whose memory a translation leads to: the test memory, the coherent memory of a slot (its number) at the place that its
+ * Whose memory a translation leads to: the bounce pool, the test memory, the coherent memory of a slot (its number) at the place that its
  * address says, an address that the program named, or nobody's: memory that was coherent once.
  */
 static int owner_of(struct oracle_run *run, u64 iova, phys_addr_t phys)
 {
+	u64 offset;
 	int i;
 
 	if (phys >= NAMED)
 		return ELSEWHERE;
+	if (oracle_in_pool(run, phys, &offset))
+		return POOL;
 	if (phys - run->memory < ORACLE_MEMORY || phys >= FOUR_GIB)
 		return TEST_MEMORY;
 	for (i = 0; i < ORACLE_MAPPINGS; i++) {
@@ -74,8 +78,11 @@ static int owner_of(struct oracle_run *run, u64 iova, phys_addr_t phys)
 static void say_phys(struct oracle_run *run, u64 iova, phys_addr_t phys)
 {
 	int owner = owner_of(run, iova, phys);
+	u64 offset = 0;
 
-	if (owner == TEST_MEMORY)
+	if (oracle_in_pool(run, phys, &offset))
+		oracle_say(run, "b%llx", offset);
+	else if (owner == TEST_MEMORY)
 		oracle_say(run, "p%llx", phys - run->memory);
 	else if (owner == ELSEWHERE)
 		oracle_say(run, "%llx", phys);
@@ -188,12 +195,6 @@ static void op_tables(struct oracle_run *run, const u64 *a, unsigned int n)
 	oracle_say(run, "%ld", oracle_table_pages(run) - run->tables_at_start);
 }
 
-static void op_limits(struct oracle_run *run, const u64 *a, unsigned int n)
-{
-	oracle_say(run, "%lx %zx %zx %x %lx", dma_get_merge_boundary(run->dev), dma_opt_mapping_size(run->dev),
-		   dma_max_mapping_size(run->dev), dma_get_max_seg_size(run->dev), dma_get_seg_boundary(run->dev));
-}
-
 /* domain: page sizes and aperture */
 static void op_domain(struct oracle_run *run, const u64 *a, unsigned int n)
 {
@@ -204,11 +205,6 @@ static void op_domain(struct oracle_run *run, const u64 *a, unsigned int n)
 			   (u64)domain->geometry.aperture_end);
 	else
 		oracle_say(run, "skip");
-}
-
-static void op_mask(struct oracle_run *run, const u64 *a, unsigned int n)
-{
-	oracle_say(run, "%d", dma_set_mask_and_coherent(run->dev, DMA_BIT_MASK(a[0])));
 }
 
 /*
@@ -238,9 +234,7 @@ const struct oracle_op oracle_report_ops[] = {
 	{ "at", 2, 2, op_at },
 	{ "dump", 0, 0, op_dump },
 	{ "tables", 0, 0, op_tables },
-	{ "limits", 0, 0, op_limits },
 	{ "domain", 0, 0, op_domain },
-	{ "mask", 1, 1, op_mask },
 	{ "wait", 0, 0, op_wait },
 	{},
 };

@@ -27,6 +27,10 @@ static void op_link(struct oracle_run *run, const u64 *a, unsigned int n)
 
 	if (!state)
 		return;
+	if (oracle_is_unbounceable(run, a[3])) {
+		oracle_say(run, "skip");
+		return;
+	}
 	oracle_note_range(run, state->iova.addr + a[2], a[3] + PAGE_SIZE);
 	oracle_arm(run);
 	err = dma_iova_link(run->dev, &state->iova, oracle_phys(run, a[1]), a[2], a[3], a[4], a[5]);

@@ -36,7 +36,7 @@ export function nativeSuites(
     const output = (): Promise<string> => (boot ??= run(driver, version, Object.values(suites), machine));
 
     test.each(Object.entries(suites))('%s', async (_what, suite) => {
-      expect(outcome(await output(), suite.split('=')[0]!)).toEqual(passed);
+      expect(outcome(await output(), suite.split('=')[0]!)).toEqual([passed]);
     });
   });
 }
@@ -61,11 +61,11 @@ async function run(
   return guest.files.get('log') ?? 'no result';
 }
 
-/** The last line of a suite, with what it printed before where something failed. */
-function outcome(log: string, suite: string): string {
+/** The last line of a suite, with what it printed before where something failed: lines, because a long text is shown cut. */
+function outcome(log: string, suite: string): string[] {
   const lines = log.trimEnd().split('\n');
   const end = lines.findIndex((line) => line.startsWith(`${suite}: `));
-  if (end < 0) return `no result of ${suite}:\n${lines.slice(-40).join('\n')}`;
+  if (end < 0) return [`no result of ${suite}:`, ...lines.slice(-40)];
   const start = lines.slice(0, end).findLastIndex((line) => /^[a-z-]+: \d+ passed/.test(line)) + 1;
-  return lines.slice(start, end + 1).join('\n');
+  return lines.slice(start, end + 1);
 }

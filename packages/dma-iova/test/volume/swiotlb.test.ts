@@ -12,6 +12,8 @@ interface Mapping {
   readonly orig: number;
   readonly size: number;
   readonly dir: DmaDataDirection;
+  /** The device's mask when it was mapped. */
+  readonly keep: number;
   /** What the slots should hold. */
   readonly bytes: Uint8Array;
 }
@@ -36,7 +38,8 @@ function run(seed: number, steps: number): void {
       const align = random.pick([0, 0, 2047, 4095, 65535]);
       const keep = random.pick([0, 0, 511, 4095]);
       const dir = random.pick([0, 1, 2] as const);
-      const at = pool.map(BUFFER + from, size, dir, 0, align, keep);
+      pool.minAlignMask = keep;
+      const at = pool.map(BUFFER + from, size, dir, 0, align);
       if (at < 0) continue;
       must(at & keep, (BUFFER + from) & keep, () => `${what()}: offset kept`);
       must((at - (at & keep)) & align & ~keep, 0, () => `${what()}: alignment of the first slot`);
@@ -46,11 +49,12 @@ function run(seed: number, steps: number): void {
       }
       const bytes = buffer.slice(from, from + size);
       same(memory.read(at, size), bytes, what);
-      held.push({ at, orig: from, size, dir, bytes });
+      held.push({ at, orig: from, size, dir, keep, bytes });
       continue;
     }
     const i = random.below(held.length);
     const m = held[i]!;
+    pool.minAlignMask = m.keep;
     const part = random.below(m.size);
     const length = 1 + random.below(m.size - part);
     if (kind < 6) {
@@ -66,7 +70,7 @@ function run(seed: number, steps: number): void {
       same(memory.read(m.at, m.size), m.bytes, what);
       same(memory.read(BUFFER + m.orig, m.size), buffer.subarray(m.orig, m.orig + m.size), what);
     } else {
-      must(pool.unmap(m.at, m.dir, 0) ? 1 : 0, 1, () => `${what()}: unmap`);
+      must(pool.unmap(m.at, m.size, m.dir, 0) ? 1 : 0, 1, () => `${what()}: unmap`);
       if (m.dir !== 1) buffer.set(m.bytes, m.orig);
       same(memory.read(BUFFER + m.orig, m.size), buffer.subarray(m.orig, m.orig + m.size), what);
       held[i] = held[held.length - 1]!;
@@ -74,7 +78,10 @@ function run(seed: number, steps: number): void {
     }
     must(pool.live, held.length, () => `${what()}: live mappings`);
   }
-  for (const m of held) pool.unmap(m.at, m.dir, 0);
+  for (const m of held) {
+    pool.minAlignMask = m.keep;
+    pool.unmap(m.at, m.size, m.dir, 0);
+  }
   pool.destroy();
   must(pool.live, 0, () => `seed ${seed}: live at the end`);
   must(memory.freePages, 8191 - 64, () => `seed ${seed}: free pages at the end`);

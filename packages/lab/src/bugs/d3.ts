@@ -13,7 +13,7 @@ export const D3: Bug = {
     const { mapPhys } = w.dma;
     w.dma.mapPhys = (dev, phys, size, dir, attrs) => {
       if (dev.mode !== 'swiotlb') return mapPhys(dev, phys, size, dir, attrs);
-      const slot = dev.swiotlb!.map(phys, size, dir, attrs, 0, dev.minAlignMask);
+      const slot = dev.swiotlb!.map(phys, size, dir, attrs, 0);
       const dmaAddrBytes = slot < 0 ? DMA_MAPPING_ERROR : slot;
       if (dev.trace.mapPhys.enabled) dev.trace.mapPhys.emit(dev, dmaAddrBytes, phys, size, dir, attrs);
       return dmaAddrBytes;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { bugsCommand } from './bugs-command.ts';
 import { captureCommand } from './capture-command.ts';
+import { checkCommand } from './check-command.ts';
 import { compareCommand } from './compare-command.ts';
 import { demoCommand } from './demo-command.ts';
 import { doctorCommand } from './doctor-command.ts';
@@ -18,6 +19,7 @@ export function program(): Command {
     .addCommand(captureCommand())
     .addCommand(compareCommand())
     .addCommand(bugsCommand())
+    .addCommand(checkCommand())
     .addCommand(demoCommand())
     .addCommand(doctorCommand());
 }

@@ -51,7 +51,7 @@ function refused(sentence: RegExp): object {
 describe('gpusvm', () => {
   it('explains itself and every command with --help', () => {
     expect(gpusvm('--help').out).toMatch(/capture[\s\S]*compare[\s\S]*demo/);
-    for (const command of ['capture', 'compare', 'bugs', 'demo', 'doctor']) {
+    for (const command of ['capture', 'compare', 'bugs', 'check', 'demo', 'doctor']) {
       const { code, out } = gpusvm(command, '--help');
       expect(code).toBe(0);
       expect(out).toContain(`Usage: gpusvm ${command}`);
@@ -140,6 +140,81 @@ describe('gpusvm bugs', () => {
 
   it('refuses a bug that is not in the catalogue', () => {
     expect(refusal('bugs', 'Z99')).toEqual(refused(/no bug 'Z99'; gpusvm bugs lists them all/));
+  });
+});
+
+describe('gpusvm check', () => {
+  const write = (name: string, lines: readonly string[]): string => {
+    writeFileSync(join(folder, name), `${lines.join('\n')}\n`);
+    return name;
+  };
+  const RACE = [
+    'scenario race',
+    'device d0 private',
+    'A open d0',
+    'A mmap buf 1 rw',
+    'A write buf 1',
+    'race',
+    'thread device',
+    'A d0 read buf = 1 or EFAULT',
+    'thread unmap',
+    'A munmap buf',
+    'end',
+  ];
+
+  it('runs a scenario once, and a race under every schedule, and says in what the outcomes differ', () => {
+    const single = write('single.litmus', ['scenario single', 'A mmap buf 1 rw', 'A read buf = 0']);
+    const { code, out } = gpusvm('check', single, write('race.litmus', RACE));
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^single holds on 7\.3\nrace holds on 7\.3: \d+ schedules, 2 outcomes\n {2}\d+ schedules, such as -:\n {4}line 8: A d0 read buf = 1\n {2}\d+ schedules, such as [\d:.]+:\n {4}line 8: A d0 read buf = EFAULT\n$/,
+    );
+  });
+
+  it('names the schedule that breaks a demand, which shows it again step by step', () => {
+    const file = write('wrong.litmus', RACE.with(7, 'A d0 read buf = 1'));
+    const { code, out } = gpusvm('check', file);
+    expect(code).toBe(1);
+    expect(out).toContain('FAILED line 8: A d0 read buf = 1, but came out EFAULT');
+    const [, schedule] = /gpusvm check wrong\.litmus --kernel 7\.3 --schedule (\S+)/.exec(out)!;
+    const again = gpusvm('check', file, '--schedule', schedule!);
+    expect(again.code).toBe(1);
+    expect(again.out).toContain('line 10: A munmap buf = ok\nline 8: A d0 read buf = EFAULT\n');
+    expect(gpusvm('check', file, '--schedule', '-').code).toBe(0);
+  });
+
+  it('prints the same JSON bytes twice, with every outcome', () => {
+    const file = write('race.litmus', RACE);
+    const [one, two] = [gpusvm('check', file, '--json'), gpusvm('check', file, '--json')];
+    expect(one.out).toBe(two.out);
+    const { results } = JSON.parse(one.out) as {
+      results: { verdict: string; schedules: number; outcomes: { schedules: number }[] }[];
+    };
+    expect(results[0]!.verdict).toBe('holds');
+    expect(results[0]!.outcomes.reduce((sum, o) => sum + o.schedules, 0)).toBe(results[0]!.schedules);
+  });
+
+  it('stops where it is told and says that there is more, and passes over what is for another kernel', () => {
+    expect(gpusvm('check', write('race.litmus', RACE), '--most', '3').out).toMatch(
+      /^race holds on 7\.3: 3 schedules, and there are more, \d outcomes?\n/,
+    );
+    const old = write('old.litmus', ['scenario old', 'kernel 6.12', 'A mmap buf 1 rw']);
+    expect(gpusvm('check', old)).toMatchObject({
+      code: 0,
+      out: "old is not for 7.3: its file says 'kernel 6.12'\n",
+    });
+  });
+
+  it('refuses a file that is not there or no scenario, a schedule that is none, and two files for one schedule', () => {
+    const good = write('race.litmus', RACE);
+    expect(refusal('check', 'nowhere.litmus')).toEqual(refused(/cannot read nowhere\.litmus: ENOENT/));
+    const typo = write('typo.litmus', ['scenario typo', 'A mmap buf 1 rx']);
+    expect(refusal('check', good, typo)).toEqual(refused(/typo\.litmus, line 2: .*'rx'/));
+    expect(refusal('check', good, '--schedule', '4;2')).toEqual(refused(/'4;2' is no part of a schedule/));
+    expect(refusal('check', good, good, '--schedule', '-')).toEqual(refused(/one file, not for 2/));
+    expect(refusal('check', good, '--kernel', '5.4')).toEqual(
+      refused(/a kernel is one of 6\.12, .* not '5\.4'/),
+    );
   });
 });
 

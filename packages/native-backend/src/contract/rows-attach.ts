@@ -234,19 +234,46 @@ export const ATTACH_ROWS: readonly Row[] = [
     lines: ['rlimitMode: EBUSY'],
   },
   {
-    name: 'GET_HW_INFO names the IOMMU',
+    name: 'GET_HW_INFO names the IOMMU, its capabilities and its registers; what is longer than they is cleared',
     program: [...ATTACHED, { op: 'hwInfo' }],
-    lines: ['hwInfo: 0 out_data_type=0x1'],
+    lines: [
+      'hwInfo: 0 out_data_type=0x1 data_len=0x18 out_max_pasid_log2=0x0 out_capabilities=0x8 010000000000000006062f228c00d2004e0ff00000000000a5a5a5a5a5a5a5a5',
+    ],
     differs: [
+      {
+        on: { driver: 'vtd', kernel: '6.12' },
+        reason: 'whether the device has ATS is told since 7.0',
+        lines: [
+          'hwInfo: 0 out_data_type=0x1 data_len=0x18 out_max_pasid_log2=0x0 out_capabilities=0x0 010000000000000006062f228c00d2004e0ff00000000000a5a5a5a5a5a5a5a5',
+        ],
+      },
+      {
+        on: { driver: 'amd', kernel: '6.12' },
+        reason: 'the driver reports nothing about this IOMMU, and ATS as above',
+        lines: [
+          'hwInfo: 0 out_data_type=0x0 data_len=0x0 out_max_pasid_log2=0x0 out_capabilities=0x0 000000000000000000000000000000000000000000000000a5a5a5a5a5a5a5a5',
+        ],
+      },
       {
         on: { driver: 'amd' },
         reason: 'the driver reports nothing about this IOMMU',
-        lines: ['hwInfo: 0 out_data_type=0x0'],
+        lines: [
+          'hwInfo: 0 out_data_type=0x0 data_len=0x0 out_max_pasid_log2=0x0 out_capabilities=0x8 000000000000000000000000000000000000000000000000a5a5a5a5a5a5a5a5',
+        ],
+      },
+      {
+        on: { driver: 'mock', kernel: '6.12' },
+        reason: "the selftest's type and register; it tracks dirty pages; ATS as above",
+        lines: [
+          'hwInfo: 0 out_data_type=0xfeedbeef data_len=0x8 out_max_pasid_log2=0x0 out_capabilities=0x1 00000000efbeadde00000000000000000000000000000000a5a5a5a5a5a5a5a5',
+        ],
       },
       {
         on: { driver: 'mock' },
-        reason: "the selftest's type",
-        lines: ['hwInfo: 0 out_data_type=0xfeedbeef'],
+        reason: "the selftest's type and register; it tracks dirty pages",
+        lines: [
+          'hwInfo: 0 out_data_type=0xfeedbeef data_len=0x8 out_max_pasid_log2=0x0 out_capabilities=0x9 00000000efbeadde00000000000000000000000000000000a5a5a5a5a5a5a5a5',
+        ],
       },
     ],
   },

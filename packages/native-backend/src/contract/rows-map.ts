@@ -134,6 +134,15 @@ export const MAP_ROWS: readonly Row[] = [
     lines: ['map: EFAULT', 'map: 0 iova=0x1100000'],
   },
   {
+    name: 'without a device a mapping may be longer than any memory',
+    program: [
+      { op: 'ioas' },
+      { op: 'map', ioas: 0, region: -1, at: 0, length: '0x7ffffffffffff000', iova: '0x1000000000000' },
+      { op: 'unmap', ioas: 0, iova: '0x1000000000000', length: '0x7ffffffffffff000' },
+    ],
+    lines: ['map: 0 iova=0x1000000000000', 'unmap: 0 length=0x7ffffffffffff000'],
+  },
+  {
     name: 'without a device memory is not looked at: the attach finds the bad mapping',
     program: [
       { op: 'ioas' },

@@ -129,4 +129,21 @@ export const UNMAP_ROWS: readonly Row[] = [
     ],
     lines: ['allow: 0', 'map: 0 iova=0x2000000', 'map: ENOSPC', 'allow: EADDRINUSE'],
   },
+  {
+    name: 'allowed ranges that touch are one range',
+    program: [
+      ...ATTACHED,
+      {
+        op: 'allow',
+        ioas: 0,
+        ranges: [
+          [0x200e000, 0x2013fff],
+          [0x200c000, 0x200dfff],
+        ],
+      },
+      { op: 'map', ioas: 0, at: 2 * P, length: 4 * P },
+      { op: 'map', ioas: 0, at: 2 * P, length: 2 * P },
+    ],
+    lines: ['allow: 0', 'map: 0 iova=0x200c000', 'map: 0 iova=0x2010000'],
+  },
 ];

@@ -6,6 +6,9 @@
 /** A number of bytes or an address; beyond 2^53 as a hexadecimal string (`0xffff...`). */
 export type Bytes = number | string;
 
+/** What a device may do with a mapping. */
+export type Access = 'r' | 'w' | 'rw' | 'none';
+
 /** One step. Objects are numbered in the order of their successful creation, from 0. */
 export type Step =
   /** Make an address space; the engine's window is mapped into it at once. */
@@ -17,11 +20,21 @@ export type Step =
       readonly at: Bytes;
       readonly length: Bytes;
       readonly iova?: Bytes;
-      readonly access?: 'r' | 'w' | 'rw' | 'none';
+      readonly access?: Access;
       /** Memory region; default 0, the arena. -1: address 0x1000, where nothing is. */
       readonly region?: number;
       /** Flags beyond the known ones. */
       readonly extraFlags?: number;
+    }
+  /** Map bytes of a file in memory. */
+  | {
+      readonly op: 'mapFile';
+      readonly ioas: number;
+      readonly file: number;
+      readonly at: Bytes;
+      readonly length: Bytes;
+      readonly iova?: Bytes;
+      readonly access?: Access;
     }
   | { readonly op: 'unmap'; readonly ioas: number; readonly iova: Bytes; readonly length: Bytes }
   | {
@@ -31,7 +44,7 @@ export type Step =
       readonly length: Bytes;
       readonly to: number;
       readonly toIova?: Bytes;
-      readonly access?: 'r' | 'w' | 'rw';
+      readonly access?: Access;
     }
   | { readonly op: 'ranges'; readonly ioas: number; readonly room?: number }
   | { readonly op: 'allow'; readonly ioas: number; readonly ranges: readonly (readonly [Bytes, Bytes])[] }
@@ -44,11 +57,14 @@ export type Step =
   | { readonly op: 'destroy'; readonly hwpt: number }
   | { readonly op: 'hugePages'; readonly ioas: number; readonly on?: boolean }
   | { readonly op: 'rlimitMode'; readonly on: boolean }
-  | { readonly op: 'hwInfo' }
+  /** Ask about the IOMMU; `type` asks for data of one format (since 6.17), `room` is the place for it in bytes, default 24. */
+  | { readonly op: 'hwInfo'; readonly type?: number; readonly room?: number }
   | { readonly op: 'faultQueue' }
   /** Map another region of memory, zeroed; numbered from 1. */
   | { readonly op: 'region'; readonly length: number; readonly access?: 'rw' | 'r' | 'none' }
   | { readonly op: 'munmap'; readonly region: number }
+  /** Make a file in memory, zeroed; numbered from 0. */
+  | { readonly op: 'file'; readonly length: number }
   /** The CPU writes a pattern. */
   | {
       readonly op: 'fill';

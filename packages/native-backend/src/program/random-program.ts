@@ -1,5 +1,6 @@
-import type { Program, Step } from './program.ts';
+import type { Access, Program, Step } from './program.ts';
 import { Random } from './random.ts';
+import { randomRawCall } from './random-raw-call.ts';
 import { ARENA_PAGES } from './rig.ts';
 
 const P = 4096;
@@ -7,6 +8,20 @@ const P = 4096;
 const BASE = 0x1100000;
 const IOVA_PAGES = 24;
 const LONGEST = 6;
+const FILE_PAGES = 8;
+/** Around what ends somewhere: the doorbell of interrupts, apertures of 32, 48 and 64 bits, HyperTransport. */
+const EDGES: readonly string[] = [
+  '0xfedff000',
+  '0xfee00000',
+  '0xfeeff000',
+  '0xfef00000',
+  '0xfffff000',
+  '0x100000000',
+  '0xfcfffff000',
+  '0xfffffffff000',
+  '0x1000000000000',
+  '0xfffffffffffff000',
+];
 
 /** What a random program may do. */
 export interface RandomProgramOptions {
@@ -36,6 +51,7 @@ class Generator {
   #ioas = 1;
   #hwpts = 0;
   #regions = 0;
+  #files = 0;
   /** Where something was probably mapped, oldest first. */
   readonly #areas: { readonly ioas: number; readonly iova: number; readonly length: number }[] = [];
   readonly #gone = new Set<number>();
@@ -54,8 +70,9 @@ class Generator {
     if (this.#dma && kind < 64) return this.#write();
     if (this.#dma && kind < 74) return this.#read();
     if (kind < 84) return this.#attachment();
-    if (kind < 92) return this.#object();
-    return this.#other();
+    if (kind < 91) return this.#object();
+    if (kind < 97) return this.#other();
+    return random.oneIn(2) ? this.#edge() : randomRawCall(random);
   }
 
   #map(): Step {
@@ -67,6 +84,7 @@ class Generator {
     const live = Array.from({ length: this.#regions }, (_, i) => i + 1).filter((r) => !this.#gone.has(r));
     if (live.length > 0 && random.oneIn(4))
       return { op: 'map', ioas, region: random.pick(live), at: 0, length: P, iova: this.#iova(), access };
+    if (random.oneIn(10)) return this.#mapFile(ioas, length, access);
     const at = random.below(ARENA_PAGES - LONGEST) * P;
     if (random.oneIn(5)) return { op: 'map', ioas, at, length, access };
     const which = random.below(3);
@@ -80,6 +98,22 @@ class Generator {
       iova,
       access,
     };
+  }
+
+  /** The first one makes the file. */
+  #mapFile(ioas: number, length: number, access: Access): Step {
+    const { random } = this;
+    if (this.#files === 0 || random.oneIn(12)) {
+      this.#files++;
+      return { op: 'file', length: FILE_PAGES * P };
+    }
+    // Now and then beyond the end, or from the middle of a page.
+    const at = random.below(FILE_PAGES - 2) * P + (random.oneIn(12) ? 0x200 : 0);
+    const map = { op: 'mapFile', ioas, file: random.below(this.#files), at, length, access } as const;
+    if (random.oneIn(5)) return map;
+    const iova = this.#iova();
+    this.#areas.push({ ioas, iova, length });
+    return { ...map, iova };
   }
 
   #unmap(): Step {
@@ -134,7 +168,9 @@ class Generator {
     }
     if (kind < 4) {
       this.#hwpts++;
-      return { op: 'hwpt', ioas: this.#someIoas() };
+      const ioas = this.#someIoas();
+      if (random.oneIn(3)) return { op: 'hwpt', ioas, dirty: true };
+      return random.oneIn(6) ? { op: 'hwpt', ioas, nestParent: true } : { op: 'hwpt', ioas };
     }
     if (kind === 4 && this.#hwpts > 0) return { op: 'destroy', hwpt: random.below(this.#hwpts) };
     return { op: 'destroy', ioas: this.#someIoas() };
@@ -142,9 +178,15 @@ class Generator {
 
   #other(): Step {
     const { random } = this;
-    const kind = random.below(6);
-    if (kind === 0) return { op: 'ranges', ioas: this.#someIoas() };
-    if (kind === 1) return { op: 'hugePages', ioas: this.#someIoas(), on: random.oneIn(2) };
+    const kind = random.below(8);
+    if (kind === 0) return { op: 'ranges', ioas: this.#someIoas(), room: random.pick([0, 1, 16, 16]) };
+    if (kind === 1) {
+      const ioas = this.#someIoas();
+      return random.oneIn(4) ? { op: 'hugePages', ioas } : { op: 'hugePages', ioas, on: random.oneIn(2) };
+    }
+    if (kind === 6) return random.oneIn(3) ? { op: 'rlimitMode', on: random.oneIn(2) } : this.#hwInfo();
+    if (kind === 7 && this.#hwpts > 0)
+      return { op: 'dirty', hwpt: random.below(this.#hwpts), on: random.oneIn(2) };
     if (kind === 2 && this.#regions > 0) {
       const region = 1 + random.below(this.#regions);
       if (!this.#gone.has(region)) {
@@ -156,9 +198,38 @@ class Generator {
       this.#regions++;
       return { op: 'region', length: P, access: random.oneIn(3) ? 'r' : 'rw' };
     }
-    if (kind === 4) return { op: 'allow', ioas: this.#someIoas(), ranges: [[BASE, BASE + 0xffffff]] };
+    if (kind === 4) return { op: 'allow', ioas: this.#someIoas(), ranges: this.#allowed() };
     const at = random.below(ARENA_PAGES - 1) * P;
     return { op: 'fill', at, length: P, seed: random.below(1000) };
+  }
+
+  #hwInfo(): Step {
+    const { random } = this;
+    const room = random.pick([0, 4, 8, 24, 32]);
+    return random.oneIn(3) ? { op: 'hwInfo', room, type: random.below(6) } : { op: 'hwInfo', room };
+  }
+
+  /** The whole window, pieces of it, or ranges that overlap or end before they begin. */
+  #allowed(): (readonly [number, number])[] {
+    const { random } = this;
+    if (random.oneIn(2)) return [[BASE, BASE + 0xffffff]];
+    return Array.from({ length: random.below(4) }, () => {
+      const start = this.#iova();
+      return [
+        start,
+        start + (random.below(IOVA_PAGES) - 1) * P + random.pick([P - 1, P - 1, P - 1, 0x7ff]),
+      ] as const;
+    });
+  }
+
+  /** A map or unmap where an aperture, a reserved range or the numbers end; all of it lies above the device's window. */
+  #edge(): Step {
+    const { random } = this;
+    const ends = ['0x7fffffffffffffff', '0xffffffffffffffff'] as const;
+    const length = random.oneIn(4) ? random.pick(ends) : this.#length();
+    const place = { ioas: this.#someIoas(), iova: random.pick(EDGES), length };
+    if (random.oneIn(3)) return { op: 'unmap', ...place };
+    return { op: 'map', at: random.below(ARENA_PAGES - LONGEST) * P, ...place };
   }
 
   /** Two times in three one of the areas; it is forgotten when it is to go. */

@@ -2,8 +2,16 @@ import {
   IOMMU_HW_CAP_DIRTY_TRACKING,
   IOMMU_HW_INFO_TYPE_INTEL_VTD,
   IOMMU_HW_INFO_TYPE_NONE,
-} from '../uapi/iommufd.ts';
-import { MOCK_APERTURE_LAST, MOCK_APERTURE_START, MOCK_IO_PAGE_SIZE } from '../uapi/iommufd-test.ts';
+  IOMMU_HW_INFO_VTD,
+  IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17,
+} from '../uapi/iommufd-hardware.ts';
+import {
+  MOCK_APERTURE_LAST,
+  MOCK_APERTURE_START,
+  MOCK_IO_PAGE_SIZE,
+  TEST_HW_INFO,
+} from '../uapi/iommufd-test.ts';
+import { encoded } from '../uapi/layout.ts';
 
 /** Inclusive range of IOVAs. */
 export interface SimRange {
@@ -20,8 +28,8 @@ export interface SimDriver {
   readonly ioPageBytes: bigint;
   /** Reserved for every device behind it (MSI doorbell, HyperTransport). */
   readonly reserved: readonly SimRange[];
-  /** Type and capabilities of IOMMU_GET_HW_INFO. */
-  readonly hwInfo: { readonly type: number; readonly capabilities: bigint; readonly dataBytes: number };
+  /** Type, capabilities and data of IOMMU_GET_HW_INFO. */
+  readonly hwInfo: { readonly type: number; readonly capabilities: bigint; readonly data: Uint8Array };
   /** Devices read what was mapped for writing only: bit 0 of an entry is set always (VT-d before the generic table). */
   readonly readsWriteOnly: boolean;
   readonly dirtyTracking: boolean;
@@ -44,7 +52,15 @@ export const SIM_VTD: SimDriver = {
   aperture: { start: 0n, last: 2n ** 48n - 1n },
   ioPageBytes: 4096n,
   reserved: [MSI],
-  hwInfo: { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, capabilities: 0n, dataBytes: 24 },
+  hwInfo: {
+    type: IOMMU_HW_INFO_TYPE_INTEL_VTD,
+    capabilities: 0n,
+    data: encoded(IOMMU_HW_INFO_VTD, {
+      flags: IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17,
+      cap_reg: 0xd2008c222f0606n,
+      ecap_reg: 0xf00f4en,
+    }),
+  },
   readsWriteOnly: true,
   dirtyTracking: false,
   nesting: false,
@@ -68,7 +84,7 @@ export const SIM_AMD: SimDriver = {
   aperture: { start: 0n, last: U64_MAX },
   ioPageBytes: 4096n,
   reserved: [MSI, { start: 0xfd00000000n, last: 0xffffffffffn }],
-  hwInfo: { type: IOMMU_HW_INFO_TYPE_NONE, capabilities: 0n, dataBytes: 0 },
+  hwInfo: { type: IOMMU_HW_INFO_TYPE_NONE, capabilities: 0n, data: new Uint8Array() },
   readsWriteOnly: false,
   dirtyTracking: false,
   nesting: false,
@@ -93,7 +109,11 @@ export const SIM_MOCK: SimDriver = {
   aperture: { start: BigInt(MOCK_APERTURE_START), last: BigInt(MOCK_APERTURE_LAST) },
   ioPageBytes: BigInt(MOCK_IO_PAGE_SIZE),
   reserved: [],
-  hwInfo: { type: 0xfeedbeef, capabilities: IOMMU_HW_CAP_DIRTY_TRACKING, dataBytes: 8 },
+  hwInfo: {
+    type: 0xfeedbeef,
+    capabilities: IOMMU_HW_CAP_DIRTY_TRACKING,
+    data: encoded(TEST_HW_INFO, { test_reg: 0xdeadbeef }),
+  },
   readsWriteOnly: false,
   dirtyTracking: true,
   nesting: true,
@@ -114,6 +134,8 @@ export interface SimKernel {
   readonly dirtyByCpuPage: boolean;
   /** GET_DIRTY_BITMAP refuses length 0 by itself; 6.12 computes with the wrapped end. */
   readonly dirtyChecksLength: boolean;
+  /** GET_HW_INFO takes a type that is asked for, and tells that a device has no ATS; the simulated ones have none. */
+  readonly hwInfoTypes: boolean;
   /** Objects for a guest's IOMMU, PASIDs, mappings of files (6.13 to 7.3). */
   readonly virtualization: boolean;
 }
@@ -124,6 +146,7 @@ export const SIM_KERNELS: { readonly '6.12': SimKernel; readonly '7.3': SimKerne
     dirtyChecksLength: false,
     pagingFaultQueues: false,
     dirtyByCpuPage: false,
+    hwInfoTypes: false,
     virtualization: false,
   },
   '7.3': {
@@ -131,6 +154,7 @@ export const SIM_KERNELS: { readonly '6.12': SimKernel; readonly '7.3': SimKerne
     dirtyChecksLength: true,
     pagingFaultQueues: true,
     dirtyByCpuPage: true,
+    hwInfoTypes: true,
     virtualization: true,
   },
 };

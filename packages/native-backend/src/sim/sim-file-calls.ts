@@ -33,11 +33,10 @@ function mapFile(ctx: SimContext, f: SimFields): Errno {
   if (start + length - 1n > U64_MAX) return -EOVERFLOW;
   const target = ctx.host.fileOf(Number(f['fd']));
   if (target === null) return -EBADF;
-  if (length > 2n ** 44n || start > 2n ** 44n) return -EINVAL;
   const writable = (flags & uapi.IOMMU_IOAS_MAP_WRITEABLE) !== 0;
   const memory = target instanceof SimMemfd ? target.region : null;
   const pages = new SimPages(ctx.host.space, ctx.host.memlock, start, length, writable, { memory });
-  return place(ioas, f, 'iova', [{ pages, startByte: start - BigInt(pages.start), length }]);
+  return place(ioas, f, 'iova', [{ pages, startByte: start - pages.start, length }]);
 }
 
 /** Every mapping has to be one of a file: other memory belongs to the process that mapped it. */

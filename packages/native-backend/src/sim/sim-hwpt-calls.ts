@@ -1,5 +1,6 @@
 import { EINVAL, ENOENT, EOPNOTSUPP, type Errno } from '@gpusvm/kernel';
 import * as uapi from '../uapi/iommufd.ts';
+import { IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED, IOMMU_HW_INFO_TYPE_NONE } from '../uapi/iommufd-hardware.ts';
 import { allocHwpt } from './sim-attach.ts';
 import type { SimContext } from './sim-context.ts';
 import { readDirtyBitmap, setDirtyTracking } from './sim-dirty.ts';
@@ -58,18 +59,25 @@ function hwptAlloc(ctx: SimContext, f: SimFields): Errno {
 }
 
 function hwInfo(ctx: SimContext, f: SimFields): Errno {
-  if (f['flags'] !== 0 || f['__reserved0'] !== 0 || f['__reserved1'] !== 0 || f['__reserved2'] !== 0)
-    return -EOPNOTSUPP;
+  const { driver, kernel } = ctx.host;
+  const known = kernel.hwInfoTypes ? uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE : 0;
+  if ((num(f['flags']) & ~known) !== 0) return -EOPNOTSUPP;
+  if (f['__reserved0'] !== 0 || f['__reserved1'] !== 0 || f['__reserved2'] !== 0) return -EOPNOTSUPP;
   const device = ctx.objects.find(num(f['dev_id']), 'device');
   if (device === null) return -ENOENT;
-  const { type, capabilities, dataBytes } = ctx.host.driver.hwInfo;
-  // The registers themselves are no part of the model: the data is zero, and so is what lies behind it.
-  const err = ctx.host.space.copyToUser(big(f['data_uptr']), new Uint8Array(num(f['data_len'])));
-  if (num(f['data_len']) > 0 && err !== 0) return err;
-  f['data_len'] = dataBytes;
+  const { type, capabilities, data } = driver.hwInfo;
+  const wanted = num(f['flags']) === 0 ? IOMMU_HW_INFO_TYPE_NONE : num(f['out_data_type']);
+  // A driver that tells nothing is not asked.
+  if (type !== IOMMU_HW_INFO_TYPE_NONE && wanted !== IOMMU_HW_INFO_TYPE_NONE && wanted !== type)
+    return -EOPNOTSUPP;
+  const room = new Uint8Array(num(f['data_len']));
+  room.set(data.subarray(0, room.length));
+  const err = ctx.host.space.copyToUser(big(f['data_uptr']), room);
+  if (room.length > 0 && err !== 0) return err;
+  f['data_len'] = data.length;
   f['out_data_type'] = type;
   f['out_max_pasid_log2'] = Math.log2(device.mock?.pasids ?? 1);
-  f['out_capabilities'] = capabilities;
+  f['out_capabilities'] = capabilities | (kernel.hwInfoTypes ? IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED : 0n);
   return 0;
 }
 

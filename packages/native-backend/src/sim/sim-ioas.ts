@@ -62,10 +62,16 @@ export class SimIoas {
     return out;
   }
 
-  /** iopt_set_allow_iova. */
+  /** iopt_set_allow_iova. @param ranges - by address. Placement goes by spans: ranges that touch are one. */
   allow(ranges: readonly SimRange[]): Errno {
-    for (const range of ranges) if (this.#overlapsReserved(range.start, range.last)) return -EADDRINUSE;
-    this.#allowed = ranges;
+    const spans: { start: bigint; last: bigint }[] = [];
+    for (const { start, last } of ranges) {
+      if (this.#overlapsReserved(start, last)) return -EADDRINUSE;
+      const before = spans.at(-1);
+      if (before !== undefined && before.last + 1n === start) before.last = last;
+      else spans.push({ start, last });
+    }
+    this.#allowed = spans;
     return 0;
   }
 

@@ -24,7 +24,7 @@ export function chooseIova(
   used: readonly SimRange[],
 ): bigint | Errno {
   if (length >= U64_MAX / 2n) return -EOVERFLOW;
-  const address = BigInt(first.pages.start) + first.startByte;
+  const address = first.pages.start + first.startByte;
   let alignment = roundUpPowerOfTwo(length);
   const lowestBit = address & -address;
   if (address !== 0n && lowestBit < alignment) alignment = lowestBit;

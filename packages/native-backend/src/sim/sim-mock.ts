@@ -129,7 +129,7 @@ function pinsOf(ctx: SimContext, address: number): number {
   for (const object of ctx.objects.all()) {
     if (object.kind !== 'ioas') continue;
     for (const { pages } of object.ioas.areas) {
-      const page = (address - pages.start) / 4096;
+      const page = (address - Number(pages.start)) / 4096;
       if (page >= 0 && page < pages.pages && pages.isPinned(page)) holders.add(pages);
     }
   }

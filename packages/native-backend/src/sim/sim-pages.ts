@@ -2,6 +2,7 @@ import { EFAULT, EINVAL, ENOMEM, type Errno } from '@gpusvm/kernel';
 import type { SimAddressSpace, SimRegion } from './address-space.ts';
 
 const PAGE = 4096;
+const PAGE_BYTES = BigInt(PAGE);
 
 /** RLIMIT_MEMLOCK of the simulated user: pages pinned by everybody together (account mode USER). */
 export class SimMemlock {
@@ -20,15 +21,15 @@ export class SimMemlock {
  * them meanwhile; nothing is pinned before.
  */
 export class SimPages {
-  /** Page-aligned address of the first page. */
-  readonly start: number;
+  /** Page-aligned address of the first page. Nobody looks whether there is memory before it is pinned. */
+  readonly start: bigint;
   readonly pages: number;
   /** Made by a map that lets devices write: a copy may not ask for more. */
   readonly writable: boolean;
   readonly #space: SimAddressSpace;
   readonly #memlock: SimMemlock;
-  /** Holders by page. */
-  readonly #pins: Uint16Array;
+  /** Holders by page, of pages that have any: a piece of memory may promise more than any machine has. */
+  readonly #pins = new Map<number, number>();
   /** Pages of a file, at file offsets; `memory` is null for a file that is not in memory. Null: memory of the process. */
   readonly #file: { readonly memory: SimRegion | null } | null;
   /** Where the pages were when they were pinned; null before. */
@@ -43,13 +44,11 @@ export class SimPages {
     file: { readonly memory: SimRegion | null } | null = null,
   ) {
     this.#file = file;
-    const from = Number(address);
-    this.start = Math.floor(from / PAGE) * PAGE;
-    this.pages = Math.ceil((from - this.start + Number(lengthBytes)) / PAGE);
+    this.start = address - (address % PAGE_BYTES);
+    this.pages = Number((address - this.start + lengthBytes + PAGE_BYTES - 1n) / PAGE_BYTES);
     this.writable = writable;
     this.#space = space;
     this.#memlock = memlock;
-    this.#pins = new Uint16Array(this.pages);
   }
 
   /**
@@ -59,13 +58,14 @@ export class SimPages {
    *   -ENOMEM at the memlock limit.
    */
   pin(first: number, end: number): Errno {
-    let fresh = 0;
-    for (let i = first; i < end; i++) if (this.#pins[i] === 0) fresh++;
-    if (fresh > 0 && !this.#resolve(first, end)) return this.isFile ? -EINVAL : -EFAULT;
-    if (this.#memlock.lockedPages + fresh > this.#memlock.limitPages) return -ENOMEM;
+    const size = this.#pins.size;
+    if (!this.#isHeld(first, end) && !this.#resolve(first, end)) return this.isFile ? -EINVAL : -EFAULT;
+    for (let i = first; i < end; i++) this.#pins.set(i, (this.#pins.get(i) ?? 0) + 1);
+    const fresh = this.#pins.size - size;
     this.#memlock.lockedPages += fresh;
-    for (let i = first; i < end; i++) this.#pins[i]!++;
-    return 0;
+    if (fresh === 0 || this.#memlock.lockedPages <= this.#memlock.limitPages) return 0;
+    this.unpin(first, end);
+    return -ENOMEM;
   }
 
   get isFile(): boolean {
@@ -74,19 +74,29 @@ export class SimPages {
 
   unpin(first: number, end: number): void {
     for (let i = first; i < end; i++) {
-      if (--this.#pins[i]! === 0) this.#memlock.lockedPages--;
+      const left = this.#pins.get(i)! - 1;
+      if (left > 0) {
+        this.#pins.set(i, left);
+      } else {
+        this.#pins.delete(i);
+        this.#memlock.lockedPages--;
+      }
     }
   }
 
-  /** Holders of a page, as GUP_PIN_COUNTING_BIAS shows them; 0 = not pinned. */
   isPinned(page: number): boolean {
-    return this.#pins[page]! > 0;
+    return this.#pins.has(page);
   }
 
   /** Where a pinned byte is. */
   locate(byteOffset: number): { readonly region: SimRegion; readonly at: number } {
     const region = this.#region!;
-    return { region, at: this.start + byteOffset - region.start };
+    return { region, at: Number(this.start) + byteOffset - region.start };
+  }
+
+  #isHeld(first: number, end: number): boolean {
+    for (let i = first; i < end; i++) if (!this.#pins.has(i)) return false;
+    return true;
   }
 
   /** Find the memory of those pages that are not pinned yet. */
@@ -94,9 +104,9 @@ export class SimPages {
     if (this.#file !== null) {
       const { memory } = this.#file;
       this.#region = memory;
-      return memory !== null && this.start + end * PAGE <= memory.lengthBytes;
+      return memory !== null && Number(this.start) + end * PAGE <= memory.lengthBytes;
     }
-    const region = this.#space.find(this.start + first * PAGE, (end - first) * PAGE);
+    const region = this.#space.find(Number(this.start) + first * PAGE, (end - first) * PAGE);
     if (region === null || region.access === 'none') return false;
     if (this.writable && region.access !== 'rw') return false;
     this.#region = region;

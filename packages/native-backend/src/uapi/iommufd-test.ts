@@ -213,3 +213,9 @@ export const TEST_TRIGGER_IOPF = {
     ['last', 'u32'],
   ],
 } as const;
+
+/** What GET_HW_INFO tells about the mock. */
+export const TEST_HW_INFO = [
+  ['flags', 'u32'],
+  ['test_reg', 'u32'],
+] as const;

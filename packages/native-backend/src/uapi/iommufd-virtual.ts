@@ -4,39 +4,6 @@
  * and command queues. Linux 7.3; what is newer than 6.12 says so.
  */
 
-/** Data of IOMMU_HWPT_ALLOC: the guest's page table in the format of the hardware. */
-export const IOMMU_HWPT_DATA_NONE: 0 = 0;
-export const IOMMU_HWPT_DATA_VTD_S1: 1 = 1;
-export const IOMMU_HWPT_DATA_ARM_SMMUV3: 2 = 2;
-export const IOMMU_HWPT_DATA_AMD_GUEST: 3 = 3;
-
-export const IOMMU_HWPT_INVALIDATE_DATA_VTD_S1: 0 = 0;
-export const IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3: 1 = 1;
-export const IOMMU_VTD_INV_FLAGS_LEAF: 1 = 1;
-
-export const IOMMU_VIOMMU_TYPE_ARM_SMMUV3: 1 = 1;
-export const IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV: 2 = 2;
-export const IOMMU_VEVENTQ_TYPE_ARM_SMMUV3: 1 = 1;
-export const IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV: 2 = 2;
-export const IOMMU_VEVENTQ_FLAG_LOST_EVENTS: 1 = 1;
-export const IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV: 1 = 1;
-
-/** Data of a first-stage page table of VT-d. */
-export const IOMMU_HWPT_VTD_S1 = [
-  ['flags', 'u64'],
-  ['pgtbl_addr', 'u64'],
-  ['addr_width', 'u32'],
-  ['__reserved', 'u32'],
-] as const;
-
-/** One invalidation of it. */
-export const IOMMU_HWPT_VTD_S1_INVALIDATE = [
-  ['addr', 'u64'],
-  ['npages', 'u64'],
-  ['flags', 'u32'],
-  ['__reserved', 'u32'],
-] as const;
-
 /** Since 6.5 for nested page tables; since 6.13 `hwpt_id` may name a vIOMMU. */
 export const IOMMU_HWPT_INVALIDATE = {
   name: 'IOMMU_HWPT_INVALIDATE',
@@ -105,6 +72,8 @@ export const IOMMU_VEVENTQ_ALLOC = {
     ['__reserved', 'u32'],
   ],
 } as const;
+
+export const IOMMU_VEVENTQ_FLAG_LOST_EVENTS: 1 = 1;
 
 /** In front of every event that is read from such a queue; the event's own bytes follow, none when events were lost. */
 export const IOMMUFD_VEVENT_HEADER = [

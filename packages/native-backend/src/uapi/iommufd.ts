@@ -21,9 +21,8 @@ export const IOMMU_HWPT_ALLOC_PASID: 8 = 8;
 export const IOMMU_HWPT_DIRTY_TRACKING_ENABLE: 1 = 1;
 export const IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR: 1 = 1;
 
-export const IOMMU_HW_INFO_TYPE_NONE: 0 = 0;
-export const IOMMU_HW_INFO_TYPE_INTEL_VTD: 1 = 1;
-export const IOMMU_HW_CAP_DIRTY_TRACKING: 1n = 1n;
+/** `out_data_type` says which format is wanted (since 6.17); without it the kernel chooses. */
+export const IOMMU_HW_INFO_FLAG_INPUT_TYPE: 1 = 1;
 
 export const IOMMUFD_PAGE_RESP_SUCCESS: 0 = 0;
 export const IOMMUFD_PAGE_RESP_INVALID: 1 = 1;

@@ -1,40 +1,53 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { IOMMUFD_CALLS } from '../../src/uapi/iommufd-calls.ts';
+import { IOMMUFD_CALLS, IOMMUFD_STRUCTS } from '../../src/uapi/iommufd-calls.ts';
 import { offsetOf, offsetOfEnd, sizeOf, sizeOfField } from '../../src/uapi/layout.ts';
 import { VFIO_CALLS } from '../../src/uapi/vfio.ts';
-import { probe } from './c-probe.ts';
+import type { Layout } from '../../src/uapi/layout.ts';
+import { kernelVersion, probe } from './c-probe.ts';
 
 /** Headers of another kernel than the system's: set where a guest's kernel is built. */
 const include = process.env['GPUSVM_UAPI_INCLUDE'];
 const CALLS = [...IOMMUFD_CALLS, ...VFIO_CALLS];
+const STRUCTS = Object.entries(IOMMUFD_STRUCTS).map(([name, fields]) => ({ name, fields }));
 
 describe('the tables of structures', () => {
   const hasHeaders = include !== undefined || existsSync('/usr/include/linux/vfio.h');
   const hasCompiler = spawnSync('cc', ['--version']).status === 0;
 
   test.runIf(hasHeaders && hasCompiler)('agree with every structure that the kernel headers have', () => {
-    const known = probe(CALLS, include);
+    const known = probe(CALLS, STRUCTS, include);
     expect(known.get('VFIO_DEVICE_GET_INFO')).toBe(0x3b6b);
     const wrong: string[] = [];
     const compare = (what: string, actual: number | undefined, expected: number): void => {
       if (actual !== undefined && actual !== expected) wrong.push(`${what} is ${actual}, not ${expected}`);
     };
-    for (const { name, request, struct, last, fields } of CALLS) {
-      if (!known.has(name)) continue;
-      compare(name, known.get(name), request);
-      if (known.get(struct)! < offsetOfEnd(fields, last)) wrong.push(`${struct} is too short`);
+    const compareFields = (struct: string, fields: Layout): void => {
       for (const [field] of fields) {
-        compare(`${struct}.${field}`, known.get(`${struct}.${field}`), offsetOf(fields, field));
-        compare(
-          `size of ${struct}.${field}`,
-          known.get(`${struct}.${field}.size`),
-          sizeOfField(fields, field),
-        );
+        const name = `${struct}.${field}`;
+        compare(name, known.get(name), offsetOf(fields, field));
+        compare(`size of ${name}`, known.get(`${name}.size`), sizeOfField(fields, field));
       }
+    };
+    for (const { name, request, struct, last, fields } of CALLS) {
+      compare(name, known.get(name), request);
+      if (known.has(name) && known.get(struct)! < offsetOfEnd(fields, last))
+        wrong.push(`${struct} is too short`);
+      compareFields(struct, fields);
+    }
+    for (const { name, fields } of STRUCTS) {
+      compare(name, known.get(name), sizeOf(fields));
+      compareFields(name, fields);
     }
     expect(wrong).toEqual([]);
+    // The tables are of 7.3: nothing of them is missing in headers as new as that.
+    if (known.get('LINUX_VERSION_CODE')! < kernelVersion(7, 3)) return;
+    const names = [
+      ...CALLS.flatMap(({ name, struct }) => [name, struct]),
+      ...STRUCTS.map(({ name }) => name),
+    ];
+    expect(names.filter((name) => !known.has(name))).toEqual([]);
   });
 
   // What is known of headers that this machine may not have: sizes as the kernel has them.

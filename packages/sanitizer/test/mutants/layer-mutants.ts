@@ -356,7 +356,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
       patch(
         r.dev.swiotlb!,
         'unmap',
-        (unmap) => (slot, dir, attrs) => unmap(slot, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC),
+        (unmap) => (slot, size, dir, attrs) => unmap(slot, size, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC),
       );
       dmaUnmapPhys(r.dev, classic(r, 2), P, 2, 0);
     },
@@ -369,7 +369,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
       patch(
         r.dev.swiotlb!,
         'unmap',
-        (unmap) => (slot, dir, attrs) => unmap(slot, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC),
+        (unmap) => (slot, size, dir, attrs) => unmap(slot, size, dir, attrs | DMA_ATTR_SKIP_CPU_SYNC),
       );
       const s = new DmaIovaState();
       dmaIovaTryAlloc(r.dev, s, 0, P);

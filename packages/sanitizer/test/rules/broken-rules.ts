@@ -390,9 +390,9 @@ export const BROKEN: readonly Broken[] = [
     rules: ['I19'],
     mode: 'swiotlb',
     run(r) {
-      patch(r.dev.swiotlb!, 'map', (map) => (phys, size, dir) => map(phys, size, dir, 0, 0, 0));
+      patch(r.dev.swiotlb!, 'map', (map) => (phys, size, dir) => map(phys, size, dir, 0, 0));
       const point = r.dev.trace.mapPhys;
-      const addr = r.dev.swiotlb!.map(allocated(r, 0) * P, 64, 0, 0, 0, 0);
+      const addr = r.dev.swiotlb!.map(allocated(r, 0) * P, 64, 0, 0, 0);
       point.emit(r.dev, addr, P, 64, 0, DMA_ATTR_MMIO);
     },
   },

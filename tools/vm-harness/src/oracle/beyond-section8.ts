@@ -5,7 +5,8 @@ export interface NamedProgram extends OracleProgram {
   readonly title: string;
 }
 
-function named(title: string, mode: OracleMode, lines: readonly string[]): NamedProgram {
+/** A program with its title. */
+export function named(title: string, mode: OracleMode, lines: readonly string[]): NamedProgram {
   return { title, mode, lines };
 }
 
@@ -255,6 +256,49 @@ export const BEYOND_SECTION_8: readonly NamedProgram[] = [
     'link 0 3000 201000 2000 0 0',
     'destroy 0 1000 0 0',
     'alloc 1 0 400000',
+    'dump',
+    'tables',
+  ]),
+  named('untrusted, and no bounce pool', 'untrusted', [
+    'map_phys 0 100 200 0 0',
+    'map_phys 0 100 200 0 0',
+    'map_phys 1 1000 1000 0 0',
+    'map_phys 2 100 200 0 400',
+    'alloc 0 100 1000',
+    'link 0 100 0 200 0 0',
+    'link 0 0 0 1800 0 0',
+    'link 0 1000 0 1000 0 0',
+    'map_sg 3 0 0 1000 1000 2000 1000',
+    'map_sg 4 0 0 1000 1000 2000 800',
+    'sync_cpu 1 0 1000 0',
+    'sync_sg_device 3 0',
+    'limits',
+    'dump',
+  ]),
+  named('segment boundaries and longest segments', 'strict', [
+    'boundary fff',
+    'map_sg 0 0 0 0 1000 1000 1000 5000 1000',
+    'map_sg 1 0 0 0 1800 8000 800',
+    'boundary ffff',
+    'map_sg 2 0 0 0 c000 20000 8000 40000 c000',
+    'map_sg 3 0 0 800 c000 20000 8000 40800 c000',
+    'map_sg 4 0 0 0 10000 20000 10000',
+    'map_sg 5 0 0 0 20000 40000 1000',
+    'boundary ffffffff',
+    'max_segment 1000',
+    'map_sg 6 0 0 0 1000 1000 1000',
+    'max_segment 20000',
+    'map_sg 7 0 0 0 10000 10000 10000 20000 1000',
+    'max_segment ffffffff',
+    'map_sg 8 0 0 0 10000 10000 10000 20000 1000',
+    'boundary 1fff',
+    'map_sg 9 0 0 0 1000 1000 1000 2000 1000 3000 1000',
+    'map_sg a 0 0 fff 2 5000 10 6000 1000',
+    'limits',
+    'dump',
+    'unmap_sg 1 0 0',
+    'unmap_sg 3 0 0',
+    'unmap_sg a 0 0',
     'dump',
     'tables',
   ]),

@@ -36,12 +36,16 @@ type UnmapCall = (
 /** DMA_FROM_DEVICE: the kernel stops at a direction beyond it (BUG_ON), the module skips the call. */
 const LAST_DIRECTION = 2;
 
+function isMappable(model: OracleModel, size: number, dir: number): boolean {
+  return dir <= LAST_DIRECTION && !model.isUnbounceable(size);
+}
+
 function mapOp(map: MapCall): OracleOp {
   return {
     min: 5,
     max: 5,
     call: (model, [number, phys, size, dir, attrs]) => {
-      const slot = dir! > LAST_DIRECTION ? null : model.claim(number!);
+      const slot = isMappable(model, size!, dir!) ? model.claim(number!) : null;
       if (slot === null) return 'skip';
       const addr = map(model, model.phys(phys!), size!, dir as DmaDataDirection, attrs!);
       if (dmaMappingError(addr)) return 'error';
@@ -68,9 +72,10 @@ function unmapOp(unmap: UnmapCall): OracleOp {
 
 function mapSg(model: OracleModel, args: readonly number[]): string {
   const [number, dir, attrs] = args;
-  const slot = dir! > LAST_DIRECTION ? null : model.claim(number!);
-  if (slot === null) return 'skip';
   const count = Math.floor((args.length - 3) / 2);
+  for (let i = 0; i < count; i++) if (!isMappable(model, args[4 + 2 * i]!, dir!)) return 'skip';
+  const slot = model.claim(number!);
+  if (slot === null) return 'skip';
   const sg = new ScatterList(count);
   for (let i = 0; i < count; i++) sg.push(model.phys(args[3 + 2 * i]!), args[4 + 2 * i]!);
   const segments = dmaMapSg(model.dev, sg, dir as DmaDataDirection, attrs!);

@@ -1,4 +1,3 @@
-import { dmaGetMergeBoundary, dmaMaxMappingSize, dmaOptMappingSize } from '@gpusvm/dma-iova';
 import { hex, type OracleModel } from './oracle-model.ts';
 import type { OracleOp } from './oracle-op.ts';
 import { ORACLE_SLOTS } from './program.ts';
@@ -50,7 +49,7 @@ function op(count: number, call: OracleOp['call']): OracleOp {
 /** Longer than any period of the flush queue: msleep(20) in the module. */
 const WAIT_NS = 20e6;
 
-/** Operations that look, and those that change the surroundings: report.c of the module. */
+/** Operations that look, and two that change the surroundings: report.c of the module. */
 export const reportOps: Readonly<Record<string, OracleOp>> = {
   phys: op(1, (model, [iova]) => translation(model, iova!)),
   at: op(2, (model, [number, offset]) => {
@@ -59,11 +58,6 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
   }),
   dump: op(0, dump),
   tables: op(0, (model) => String(model.domain?.tables ?? 0)),
-  limits: op(0, ({ dev }) =>
-    [dmaGetMergeBoundary(dev), dmaOptMappingSize(dev), dmaMaxMappingSize(dev), 0x10000, 0xffffffff]
-      .map(hex)
-      .join(' '),
-  ),
   domain: op(0, ({ domain }) => {
     if (domain === null) return 'skip';
     const sizes = domain.leafOrders.reduce((bitmap, order) => bitmap + 2 ** (order + 12), 0);
@@ -72,10 +66,6 @@ export const reportOps: Readonly<Record<string, OracleOp>> = {
   fail: op(1, (model, [nth]) => {
     model.failNth = nth!;
     return 'ok';
-  }),
-  mask: op(1, (model, [bits]) => {
-    model.dev.dmaMaskBits = bits!;
-    return '0';
   }),
   wait: op(0, (model) => {
     model.machine.clock.advance(WAIT_NS);

@@ -40,6 +40,7 @@ export const twoStepOps: Readonly<Record<string, OracleOp>> = {
     },
   },
   link: onState(6, (model, state, [, phys, offset, size, dir, attrs]) => {
+    if (model.isUnbounceable(size!)) return 'skip';
     model.noteRange(state.addr + offset!, size! + 4096);
     const direction = dir as DmaDataDirection;
     const from = model.phys(phys!);

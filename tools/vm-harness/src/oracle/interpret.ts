@@ -1,13 +1,24 @@
 import { classicOps } from './interpret-classic.ts';
+import { bytesOps } from './interpret-bytes.ts';
 import { rawOps } from './interpret-raw.ts';
 import { reportOps } from './interpret-report.ts';
+import { settingsOps } from './interpret-settings.ts';
+import { syncOps } from './interpret-sync.ts';
 import { twoStepOps } from './interpret-two-step.ts';
 import { OracleModel, type OracleModelOptions } from './oracle-model.ts';
 import type { OracleOp } from './oracle-op.ts';
 import type { OracleProgram, OracleTranscript } from './program.ts';
 
 const OPS: ReadonlyMap<string, OracleOp> = new Map(
-  Object.entries({ ...twoStepOps, ...classicOps, ...rawOps, ...reportOps }),
+  Object.entries({
+    ...twoStepOps,
+    ...classicOps,
+    ...rawOps,
+    ...reportOps,
+    ...syncOps,
+    ...bytesOps,
+    ...settingsOps,
+  }),
 );
 
 /** What the model did. */

@@ -5,7 +5,9 @@ interface KernelPlace {
   /** Function that the kernel's log names; static functions are inlined into the one that is named. */
   readonly function: string | Readonly<Record<OracleBackend, string>>;
   /** Text of a WARN that has one; it comes before the place. */
-  readonly text?: (model: OracleModel) => string;
+  readonly text?: (model: OracleModel, message: string) => string;
+  /** The kernel only says so: a message, no warning. */
+  readonly isMessage?: boolean;
   /** Why the model's name of the place is another one than the kernel's. */
   readonly reason?: string;
 }
@@ -35,21 +37,45 @@ export const KERNEL_PLACES: Readonly<Record<string, KernelPlace>> = {
     text: ({ dev }) =>
       `DMA addr <addr> overflow (mask ${(2 ** dev.dmaMaskBits - 1).toString(16)}, bus limit 0).`,
   },
+  'swiotlb_map: overflow': {
+    function: 'swiotlb_map',
+    text: ({ dev }) =>
+      `swiotlb addr <addr> overflow (mask ${(2 ** dev.dmaMaskBits - 1).toString(16)}, bus limit 0).`,
+  },
+  'swiotlb_bounce: overflow': {
+    function: 'swiotlb_bounce',
+    text: (_, message) => message.replace(/^.*?: /, ''),
+  },
+  '__iommu_dma_map: alignment': {
+    function: '__iommu_dma_map',
+    text: () => 'Unsupported alignment constraint',
+  },
+  'iommu_dma_map_swiotlb: inactive': {
+    function: 'iommu_dma_map_swiotlb',
+    text: () => 'DMA bounce buffers are inactive, unable to map unaligned transaction.',
+    isMessage: true,
+  },
 };
 
+/** Whether the kernel warns where the model does, and not only says something. */
+export function isWarning(site: string): boolean {
+  return KERNEL_PLACES[site]?.isMessage !== true;
+}
+
 /** How the module notes a warning of the model; a site that the table lacks is shown, so that it is noticed. */
-export function kernelNote(site: string, model: OracleModel): string {
+export function kernelNote(site: string, message: string, model: OracleModel): string {
   const place = KERNEL_PLACES[site];
   if (place === undefined) return `[no place for "${site}"]`;
   const name = typeof place.function === 'string' ? place.function : place.function[model.backend];
-  return place.text === undefined ? `[${name}]` : `"${place.text(model)}" [${name}]`;
+  const text = place.text === undefined ? [] : [`"${place.text(model, message)}"`];
+  return [...text, ...(isWarning(site) ? [`[${name}]`] : [])].join(' ');
 }
 
 /** A transcript's line without what differs between machines: the device's name, and where its memory is. */
 export function withoutMachine(line: string): string {
   return line
-    .replace('"gpusvm_oracle 0000:00:04.0: ', '"')
-    .replace(/ addr 0x[0-9a-f]+\+\d+ /, ' addr <addr> ');
+    .replaceAll('"gpusvm_oracle 0000:00:04.0: ', '"')
+    .replaceAll(/ addr 0x[0-9a-f]+\+\d+ /g, ' addr <addr> ');
 }
 
 /** The result of a line without the notes from the log. */

@@ -1,15 +1,17 @@
 import {
+  ByteMemory,
   type CoherentBuffer,
   DmaDevice,
   DmaIovaState,
+  type IommuMode,
   IOTLB_INVALIDATE,
   type IotlbInvalidateEvent,
   PagingDomain,
   type ScatterList,
-  TagMemory,
+  SWIOTLB_FULL,
 } from '@gpusvm/dma-iova';
 import { Machine, WARN } from '@gpusvm/kernel';
-import { kernelNote } from './kernel-log.ts';
+import { isWarning, kernelNote } from './kernel-log.ts';
 import { ORACLE_MEMORY_BYTES, ORACLE_SLOTS, type OracleMode } from './program.ts';
 
 /** Page-table formats that the oracle runs on. */
@@ -23,6 +25,8 @@ export interface OracleModelOptions {
   readonly cachingMode?: boolean;
   /** The kernel was booted with iommu.forcedac=1; default false. */
   readonly forcedac?: boolean;
+  /** Bounce pool of the kernel: 2 MiB (`swiotlb=1024,1`), with `forced` for every direct mapping; default none. */
+  readonly swiotlb?: 'none' | 'there' | 'forced';
 }
 
 /** A slot of the module's mappings. */
@@ -37,6 +41,7 @@ export interface MappingSlot {
 /** First page of the test memory: aligned to its size, as in the guest. */
 const TEST_PFN = ORACLE_MEMORY_BYTES / 4096;
 const BLOCK_ORDER = 10;
+const POOL_PAGES = 512;
 const FOUR_GIB = 2 ** 32;
 /** Above all memory; what the padding of a scatter list maps behind the test memory stays below. */
 const NAMED = 2 ** 37;
@@ -54,7 +59,7 @@ const AMD_WINDOW = [0xfd00000000, 0xffffffffff] as const;
 /** The oracle's device, memory and slots, in the model. */
 export class OracleModel {
   readonly dev: DmaDevice;
-  readonly memory: TagMemory;
+  readonly memory: ByteMemory;
   readonly machine: Machine;
   readonly domain: PagingDomain | null;
   readonly states: { state: DmaIovaState; allocated: boolean }[] = [];
@@ -71,23 +76,33 @@ export class OracleModel {
 
   constructor(o: OracleModelOptions) {
     this.machine = new Machine();
-    this.memory = new TagMemory(this.machine, { pages: 32768 });
+    this.memory = new ByteMemory(this.machine, { pages: 32768 });
     for (let pfn = TEST_PFN; pfn < 2 * TEST_PFN; pfn += 2 ** BLOCK_ORDER) {
       if (!this.memory.claimPages(pfn, BLOCK_ORDER))
         throw new Error(`page ${pfn} of the test memory is taken`);
     }
     this.backend = o.backend;
-    this.machine.trace.on(WARN, ({ site }) => {
-      this.#warnings++;
-      const note = kernelNote(site, this);
+    this.machine.trace.on(WARN, ({ site, message }) => {
+      if (isWarning(site)) this.#warnings++;
+      const note = kernelNote(site, message, this);
       // What repeats is noted once, as in the module.
       if (this.#notes.at(-1) !== note) this.#notes.push(note);
     });
+    this.machine.trace.on(SWIOTLB_FULL, ({ sizeBytes, totalSlots, usedSlots }) =>
+      this.#notes.push(
+        `"swiotlb buffer is full (sz: ${sizeBytes} bytes), total ${totalSlots} (slots), used ${usedSlots} (slots)"`,
+      ),
+    );
     this.machine.trace.on(IOTLB_INVALIDATE, (event) => this.invalidations.push(event));
+    const pool = o.swiotlb ?? 'none';
     const windows = o.backend === 'amdv1' ? [...WINDOWS, AMD_WINDOW] : WINDOWS;
     this.dev = new DmaDevice(this.machine, this.memory, {
       name: 'oracle',
-      iommu: o.mode === 'identity' ? 'none' : o.mode,
+      iommu: iommuMode(o),
+      untrusted: o.mode === 'untrusted',
+      ...(pool === 'none' && o.mode !== 'untrusted'
+        ? {}
+        : { swiotlbPages: pool === 'none' ? 0 : POOL_PAGES }),
       dmaMaskBits: 40,
       ioPageTable: o.backend,
       reservedRegions: windows.map(([firstByte, lastByte]) => ({ firstByte, lastByte })),
@@ -122,13 +137,13 @@ export class OracleModel {
     return value < ORACLE_MEMORY_BYTES ? TEST_PFN * 4096 + value : value;
   }
 
-  /** Run a map with the failure that `fail` has asked for. */
+  /** Run a map with the failure that `fail` has asked for: of table pages, the only pages that a map takes in the kernel. */
   withFailure(map: () => number): number {
     const { faultInjection } = this.machine;
-    faultInjection.failAnyNth(this.failNth);
+    if (this.failNth !== 0) faultInjection.failNth('iommu.alloc_table', this.failNth);
     this.failNth = 0;
     const err = map();
-    faultInjection.failAnyNth(0);
+    faultInjection.reset();
     return err;
   }
 
@@ -148,11 +163,12 @@ export class OracleModel {
   }
 
   /**
-   * Whose memory a translation leads to: the `test` memory, the coherent memory of a slot (its number) at the place
+   * Whose memory a translation leads to: the bounce `pool`, the `test` memory, the coherent memory of a slot (its number) at the place
    * that its address says, an address that the program `named`, or nobody's: memory that was coherent once.
    */
-  ownerOf(iova: number, phys: number): number | 'test' | 'named' | 'nobody' {
+  ownerOf(iova: number, phys: number): number | 'pool' | 'test' | 'named' | 'nobody' {
     if (phys >= NAMED) return 'named';
+    if (this.#inPool(phys) >= 0) return 'pool';
     const offset = phys - TEST_PFN * 4096;
     if ((offset >= 0 && offset < ORACLE_MEMORY_BYTES) || phys >= FOUR_GIB) return 'test';
     const slot = this.mappings.findIndex(({ coherent }) => {
@@ -165,10 +181,26 @@ export class OracleModel {
   /** What an IOVA translates to, as transcripts write it: where memory is differs between machines. */
   namePhys(iova: number, phys: number): string {
     const owner = this.ownerOf(iova, phys);
+    if (owner === 'pool') return `b${hex(this.#inPool(phys))}`;
     if (owner === 'test') return `p${hex(phys - TEST_PFN * 4096)}`;
     if (owner === 'named') return hex(phys);
     if (owner === 'nobody') return 'x';
     return `c${hex(owner)}+${hex(phys - this.mappings[owner]!.coherent!.pfn(0) * 4096)}`;
+  }
+
+  /** A range without bytes that would be bounced: the kernel stops at that (BUG_ON), so the module skips the call. */
+  isUnbounceable(size: number): boolean {
+    return size === 0 && this.dev.swiotlb?.active === true && (this.domain === null || this.dev.untrusted);
+  }
+
+  /** Test memory or bounce pool: what programs may touch. */
+  isProgramMemory(phys: number): boolean {
+    const offset = phys - TEST_PFN * 4096;
+    return (offset >= 0 && offset < ORACLE_MEMORY_BYTES) || this.#inPool(phys) >= 0;
+  }
+
+  #inPool(phys: number): number {
+    return this.dev.swiotlb?.offsetOf(phys) ?? -1;
   }
 
   /** A DMA address as transcripts write it. */
@@ -183,6 +215,11 @@ export class OracleModel {
     this.mappings[index] = emptySlot();
     return this.mappings[index];
   }
+}
+
+function iommuMode({ mode, swiotlb }: OracleModelOptions): IommuMode {
+  if (mode === 'identity') return swiotlb === 'forced' ? 'swiotlb' : 'none';
+  return mode === 'untrusted' ? 'strict' : mode;
 }
 
 function emptySlot(): MappingSlot {

@@ -1,7 +1,10 @@
 import { withoutMachine } from './kernel-log.ts';
 
-/** How the device reaches memory while a program runs: the domain is new for every program. */
-export type OracleMode = 'strict' | 'lazy' | 'identity';
+/**
+ * How the device reaches memory while a program runs: the domain is new for every program. `untrusted` is `strict` for a
+ * device that must not see more than its buffers.
+ */
+export type OracleMode = 'strict' | 'lazy' | 'untrusted' | 'identity';
 
 /**
  * A program of DMA API calls on one device that has just appeared (40-bit mask, empty IOVA space, every WARN_ONCE
