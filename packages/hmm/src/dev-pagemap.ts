@@ -39,6 +39,8 @@ export type DevPagemapOptions = {
   /** Token compared by `hmmRangeFault` and `migrateVmaSetup`. */
   readonly owner: object;
   readonly pages: number;
+  /** The provider tells DEVICE_COPY_TRACE of every page that it fills in a migration; default false. */
+  readonly tellsCopies?: boolean;
 } & (
   | { readonly type: 'private'; readonly ops: DevPagemapOps }
   | { readonly type: 'coherent'; readonly ops: Omit<DevPagemapOps, 'migrateToRam'> }
@@ -55,6 +57,8 @@ export class DevPagemap {
   readonly ops: DevPagemapOps;
   readonly pages: number;
   readonly basePfn: Pfn;
+  /** Copies into the window and out of it are told (DEVICE_COPY_TRACE). */
+  readonly tellsCopies: boolean;
   /** 4K pages of live folios (pgmap->ref). */
   liveReferences = 0;
   #removed = false;
@@ -69,6 +73,7 @@ export class DevPagemap {
       throw new RangeError(`a device window needs pages, got ${pages}`);
     this.type = type;
     this.owner = owner;
+    this.tellsCopies = options.tellsCopies ?? false;
     // The CPU never faults on coherent memory, so nobody calls what is missing there.
     this.ops =
       options.type === 'private'

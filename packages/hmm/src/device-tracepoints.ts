@@ -56,6 +56,8 @@ export interface DeviceCopyEvent {
   /** -1 when the destination is cleared, or the device knows only where it writes. */
   readonly from: Pfn;
   readonly to: Pfn;
+  /** The destination is cleared. */
+  readonly clears: boolean;
 }
 
 /** A page of a pfn list is mapped for DMA, or no more. */

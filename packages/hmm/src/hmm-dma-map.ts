@@ -22,6 +22,7 @@ import {
   type P2pProvider,
 } from '@gpusvm/dma-iova';
 import { ENOMEM, EOPNOTSUPP, type Errno, type FaultSite, PAGE_SIZE } from '@gpusvm/kernel';
+import { DMA_MAP_FREE_TRACE } from './device-tracepoints.ts';
 import {
   HMM_PFN_DMA_MAPPED,
   HMM_PFN_P2PDMA,
@@ -125,6 +126,12 @@ export function hmmDmaMapAlloc(
  * Does not sleep.
  */
 export function hmmDmaMapFree(dev: DmaDevice, map: HmmDmaMap): void {
+  const point = dev.machine.trace.point(DMA_MAP_FREE_TRACE);
+  if (point.enabled) {
+    let mapped = 0;
+    for (const flags of map.pfns.flags) if ((flags & HMM_PFN_DMA_MAPPED) !== 0) mapped++;
+    point.emit({ device: dev.name, mapped });
+  }
   if (dmaUseIova(map.state)) dmaIovaFree(dev, map.state);
   map.state.addr = 0;
   map.state.size = 0;

@@ -70,6 +70,9 @@ export function* mmuIntervalNotifierInsert(
   pages: number,
   ops: MmuIntervalNotifierOps,
 ): Task<Errno> {
+  // might_lock(&mm->mmap_lock), also when it is not the first.
+  const point = mm.folios.protocol.insert;
+  if (point.enabled) point.emit({ mm });
   if (mm.notifiers === null && mm.users > 0) {
     if (mm.folios.notifierAllocSite.shouldFail()) return -ENOMEM;
     yield* mm.mmapLock.downWrite();

@@ -45,6 +45,11 @@ export interface NotifierReadEvent {
   readonly stale: boolean;
 }
 
+/** A subscription is being inserted by a call that may take the mmap lock (not by its `_locked` form). */
+export interface NotifierInsertEvent {
+  readonly mm: Mm;
+}
+
 /** A subscription is being removed; the caller may have to sleep. */
 export interface NotifierRemoveEvent {
   readonly sub: MmuIntervalNotifier;
@@ -91,6 +96,8 @@ export const NOTIFIER_RANGE_TRACE: TracepointDef<NotifierRangeEvent> =
   defineLiveTracepoint('mmu_notifier_range');
 export const NOTIFIER_READ_TRACE: TracepointDef<NotifierReadEvent> =
   defineLiveTracepoint('mmu_interval_read');
+export const NOTIFIER_INSERT_TRACE: TracepointDef<NotifierInsertEvent> =
+  defineLiveTracepoint('mmu_interval_insert');
 export const NOTIFIER_REMOVE_TRACE: TracepointDef<NotifierRemoveEvent> =
   defineLiveTracepoint('mmu_interval_remove');
 export const RANGE_RESULT_TRACE: TracepointDef<RangeResultEvent> = defineLiveTracepoint('hmm_range_result');
@@ -103,6 +110,7 @@ export class ProtocolTracepoints {
   readonly callback: Tracepoint<NotifierCallbackEvent>;
   readonly range: Tracepoint<NotifierRangeEvent>;
   readonly read: Tracepoint<NotifierReadEvent>;
+  readonly insert: Tracepoint<NotifierInsertEvent>;
   readonly remove: Tracepoint<NotifierRemoveEvent>;
   readonly rangeResult: Tracepoint<RangeResultEvent>;
   readonly migrateSlots: Tracepoint<MigrateSlotsEvent>;
@@ -113,6 +121,7 @@ export class ProtocolTracepoints {
     this.callback = trace.point(NOTIFIER_CALLBACK_TRACE);
     this.range = trace.point(NOTIFIER_RANGE_TRACE);
     this.read = trace.point(NOTIFIER_READ_TRACE);
+    this.insert = trace.point(NOTIFIER_INSERT_TRACE);
     this.remove = trace.point(NOTIFIER_REMOVE_TRACE);
     this.rangeResult = trace.point(RANGE_RESULT_TRACE);
     this.migrateSlots = trace.point(MIGRATE_SLOTS_TRACE);

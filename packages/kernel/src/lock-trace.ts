@@ -8,6 +8,8 @@ export interface LockEvent {
   readonly task: TaskHandle;
   /** `exclusive` for a mutex. */
   readonly mode: 'read' | 'write' | 'exclusive';
+  /** Taken by a call that may sleep for it, whether it had to or not; false for a trylock, and at the release. */
+  readonly maySleep: boolean;
 }
 
 /** A task has taken a lock; it is in `task.held` already. */

@@ -73,7 +73,7 @@ export class Mutex implements Waitable {
     if (this.#owner !== null || this.#releasedNs > this.#clock.nowNs) return false;
     if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
     this.#scheduler.accesses?.write(this.#object);
-    this.#own(this.#machine.currentTask());
+    this.#own(this.#machine.currentTask(), false);
     return true;
   }
 
@@ -90,7 +90,7 @@ export class Mutex implements Waitable {
     this.#scheduler.accesses?.write(this.#object);
     task.dropHeld(this);
     this.#owner = null;
-    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'exclusive' });
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'exclusive', maySleep: false });
     if (this.#scheduler.timed) this.#releasedNs = this.#clock.nowNs;
     if (this.#waiters.length > 0) this.#wakeFirst(this.#waiters[0]!);
   }
@@ -116,7 +116,7 @@ export class Mutex implements Waitable {
     this.#scheduler.accesses?.write(this.#object);
     if (this.#owner === null && this.#waiters.length === 0) {
       this.#clock.advanceTo(this.#releasedNs);
-      this.#own(this.#machine.currentTask());
+      this.#own(this.#machine.currentTask(), true);
       return LOCKED;
     }
     return this.#contendedStep();
@@ -128,7 +128,7 @@ export class Mutex implements Waitable {
     const place = this.#waiters.indexOf(task);
     if (this.#owner === null) {
       this.#clock.advanceTo(this.#releasedNs);
-      this.#own(task);
+      this.#own(task, true);
     } else if (place < 0 || this.#owner !== task) {
       if (place < 0) this.#waiters.push(task);
       else this.#handOver = true;
@@ -138,16 +138,16 @@ export class Mutex implements Waitable {
     return LOCKED;
   }
 
-  #own(task: TaskHandle): void {
+  #own(task: TaskHandle, maySleep: boolean): void {
     this.#owner = task;
     task.held.push(this);
-    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'exclusive' });
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'exclusive', maySleep });
   }
 
   #wakeFirst(first: TaskHandle): void {
     if (this.#handOver) {
       this.#handOver = false;
-      this.#own(first);
+      this.#own(first, true);
     }
     this.#scheduler.wake(first);
   }

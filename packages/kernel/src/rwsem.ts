@@ -87,7 +87,7 @@ export class RwSem implements Waitable {
     if (this.#writer !== null || this.#waitingWriters > 0) return false;
     if (this.#writeReleasedNs > this.#clock.nowNs) return false;
     if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
-    this.#ownRead(this.#machine.currentTask());
+    this.#ownRead(this.#machine.currentTask(), false);
     return true;
   }
 
@@ -98,7 +98,7 @@ export class RwSem implements Waitable {
     if (this.#writeReleasedNs > this.#clock.nowNs || this.#readReleasedNs > this.#clock.nowNs) return false;
     if (this.#faults.trylocks > 0 && this.#faults.choosesTrylock()) return false;
     this.#scheduler.accesses?.write(this.#object);
-    this.#ownWrite(this.#machine.currentTask());
+    this.#ownWrite(this.#machine.currentTask(), false);
     return true;
   }
 
@@ -120,7 +120,7 @@ export class RwSem implements Waitable {
       readers.splice(index, 1);
     }
     task.dropHeld(this);
-    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'read' });
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'read', maySleep: false });
     if (this.#scheduler.timed && this.#clock.nowNs > this.#readReleasedNs)
       this.#readReleasedNs = this.#clock.nowNs;
     if (readers.length === 0 && this.#waiters.length > 0) {
@@ -144,7 +144,7 @@ export class RwSem implements Waitable {
     }
     this.#writer = null;
     task.dropHeld(this);
-    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'write' });
+    if (this.#released.enabled) this.#released.emit({ lock: this, task, mode: 'write', maySleep: false });
     if (this.#scheduler.timed) this.#writeReleasedNs = this.#clock.nowNs;
     if (this.#waiters.length > 0) this.#wakeNext();
   }
@@ -178,7 +178,7 @@ export class RwSem implements Waitable {
       // Readers do not disturb one another, so that taking and releasing is a read of the lock.
       this.#scheduler.accesses?.read(this.#object);
       this.#clock.advanceTo(this.#writeReleasedNs);
-      this.#ownRead(this.#machine.currentTask());
+      this.#ownRead(this.#machine.currentTask(), true);
       return TAKEN;
     }
     this.#scheduler.accesses?.write(this.#object);
@@ -187,7 +187,7 @@ export class RwSem implements Waitable {
     if (this.#writer !== null || this.#isWriterBefore(place)) return this.#sleep(task, place, false);
     if (place >= 0) this.#leave(place);
     this.#clock.advanceTo(this.#writeReleasedNs);
-    this.#ownRead(task);
+    this.#ownRead(task, true);
     return TAKEN;
   }
 
@@ -202,7 +202,7 @@ export class RwSem implements Waitable {
     }
     this.#clock.advanceTo(this.#writeReleasedNs);
     this.#clock.advanceTo(this.#readReleasedNs);
-    this.#ownWrite(this.#machine.currentTask());
+    this.#ownWrite(this.#machine.currentTask(), true);
     return TAKEN;
   }
 
@@ -234,16 +234,16 @@ export class RwSem implements Waitable {
     this.#wantsWrite.splice(place, 1);
   }
 
-  #ownRead(task: TaskHandle): void {
+  #ownRead(task: TaskHandle, maySleep: boolean): void {
     this.#readers.push(task);
     task.held.push(this);
-    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'read' });
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'read', maySleep });
   }
 
-  #ownWrite(task: TaskHandle): void {
+  #ownWrite(task: TaskHandle, maySleep: boolean): void {
     this.#writer = task;
     task.held.push(this);
-    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'write' });
+    if (this.#taken.enabled) this.#taken.emit({ lock: this, task, mode: 'write', maySleep });
   }
 
   /** Wake the writer at the head of the queue, or all readers up to the first writer. They leave it themselves. */

@@ -8,8 +8,10 @@ it('locks tell who takes and releases them, and how', () => {
   const log: string[] = [];
   const say =
     (what: string) =>
-    ({ lock, task, mode }: LockEvent): void =>
-      void log.push(`${what} ${lock.label} ${mode} by ${task.name}, holding ${task.held.length}`);
+    ({ lock, task, mode, maySleep }: LockEvent): void =>
+      void log.push(
+        `${what} ${lock.label} ${mode}${maySleep ? ', may sleep,' : ''} by ${task.name}, holding ${task.held.length}`,
+      );
   machine.trace.on(LOCK_TAKEN, say('take'));
   machine.trace.on(LOCK_RELEASED, say('release'));
   machine.run(
@@ -23,10 +25,10 @@ it('locks tell who takes and releases them, and how', () => {
     't',
   );
   expect(log).toEqual([
-    'take mutex m exclusive by t, holding 1',
+    'take mutex m exclusive, may sleep, by t, holding 1',
     'take rwsem s read by t, holding 2',
     'release rwsem s read by t, holding 1',
-    'take rwsem s write by t, holding 2',
+    'take rwsem s write, may sleep, by t, holding 2',
     'release mutex m exclusive by t, holding 1',
     'release rwsem s write by t, holding 0',
   ]);

@@ -183,7 +183,7 @@ export class XeMigrate {
       const to = toVram
         ? this.#vram.dpaFrameToPfn(dpaFrame + i)
         : this.#systemPfn(entries!.addr[first + at]!) + i - at;
-      this.#told.emit({ phase, device, from: -1, to });
+      this.#told.emit({ phase, device, from: -1, to, clears: entries === null });
     }
   }
 

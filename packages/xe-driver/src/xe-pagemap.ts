@@ -44,6 +44,7 @@ export class XePagemap extends DrmPagemap {
       type: 'private',
       owner: peerOwner,
       pages: vram.pages,
+      tellsCopies: true,
       ops: drmPagemapPagemapOpsGet(folios),
     });
     super(machine, { name: `xe ${device.name}`, devPagemap, device, ops: pagemapOps(xe) });

@@ -88,6 +88,7 @@ export class MirrorDevice {
       type: 'private',
       owner: this,
       pages: options.pages,
+      tellsCopies: true,
       ops: { migrateToRam: (vmf) => migrateToRam(this, vmf), folioFree: () => {} },
     });
   }
@@ -229,7 +230,7 @@ export class MirrorDevice {
   /** Tell who listens about a copy. */
   traceCopy(phase: 'start' | 'done', from: Pfn, to: Pfn): void {
     const point = this.mm.machine.trace.point(DEVICE_COPY_TRACE);
-    if (point.enabled) point.emit({ phase, device: this.name, from, to });
+    if (point.enabled) point.emit({ phase, device: this.name, from, to, clears: from < 0 });
   }
 
   /** The access itself: the hardware uses the entry that it found, for as long as it takes. */

@@ -53,10 +53,14 @@ export class LockGraph {
     for (const holder of held) {
       if (holder === taken || this.#edges.get(holder)?.has(taken) === true) continue;
       const closing = { held: holder, taken, witness: `${task}, holding ${held.join(', ')}` };
-      const chain = this.#path(taken, holder);
-      this.#put(closing);
       const name = [holder, taken].sort().join('|');
-      if (chain === null || this.#closed.has(name)) continue;
+      if (this.#closed.has(name)) continue;
+      const chain = this.#path(taken, holder);
+      if (chain === null) {
+        this.#put(closing);
+        continue;
+      }
+      // The edge that closes a circle is not kept, or every later one through it would close another.
       this.#closed.add(name);
       cycles.push({ closing, chain });
     }

@@ -10,6 +10,7 @@ import {
   MIGRATE_TO_RAM_TRACE,
   NOTIFIER_CALLBACK_TRACE,
   NOTIFIER_RANGE_TRACE,
+  NOTIFIER_INSERT_TRACE,
   NOTIFIER_READ_TRACE,
   NOTIFIER_REMOVE_TRACE,
   type NotifierReadEvent,
@@ -18,6 +19,7 @@ import {
 import { SWIOTLB_UNBOUNCED } from '@gpusvm/dma-iova';
 import { LOCK_TAKEN, type LockEvent, MIGHT_ALLOC, type TracepointDef, type Waitable } from '@gpusvm/kernel';
 import { FOLIO_LOCK, INVALIDATION, lockClass, LockGraph, RECLAIM } from './lock-graph.ts';
+import { NestedLocks } from './nested-locks.ts';
 import type { MmEvents, MmHook, MmRule } from './mm-rule.ts';
 import type { MmState } from './mm-state.ts';
 import * as update from './mm-updates.ts';
@@ -26,10 +28,14 @@ type Checks = { [H in MmHook]: ((event: MmEvents[H], state: MmState) => void)[] 
 
 const HOOKS: readonly MmHook[] = [
   'sweep',
+  'ending',
   'finish',
   'callback',
   'range',
   'read',
+  'insert',
+  'remove',
+  'lock',
   'result',
   'slots',
   'toRam',
@@ -47,6 +53,7 @@ export class MmLedger {
   readonly state: MmState;
   readonly #checks: Checks;
   readonly #graph = new LockGraph();
+  readonly #nested = new NestedLocks();
   readonly #stops: (() => void)[] = [];
 
   constructor(state: MmState, rules: readonly MmRule[]) {
@@ -69,8 +76,18 @@ export class MmLedger {
       if (e.phase === 'refused') state.refused.add(e.range);
     });
     this.#on(NOTIFIER_READ_TRACE, (e) => this.#read(e));
-    this.#on(NOTIFIER_REMOVE_TRACE, () => this.#take(INVALIDATION));
-    this.#on(RANGE_RESULT_TRACE, (e) => this.run('result', e));
+    this.#on(NOTIFIER_INSERT_TRACE, (e) => {
+      this.run('insert', e);
+      if ((state.callbacks.get(state.task)?.length ?? 0) === 0) this.#take(lockClass(e.mm.mmapLock));
+    });
+    this.#on(NOTIFIER_REMOVE_TRACE, (e) => {
+      this.run('remove', e);
+      this.#take(INVALIDATION);
+    });
+    this.#on(RANGE_RESULT_TRACE, (e) => {
+      this.run('result', e);
+      update.lookup(state, e);
+    });
     this.#on(MIGRATE_SLOTS_TRACE, (e) => {
       this.run('slots', e);
       update.slots(state, e);
@@ -128,13 +145,18 @@ export class MmLedger {
     update.read(this.state, e);
   }
 
-  #lockTaken({ lock, task, mode }: LockEvent): void {
+  #lockTaken(e: LockEvent): void {
     const { state } = this;
-    if (mode !== 'read') state.stamps.set(lock, (state.stamps.get(lock) ?? 0) + 1);
+    const { lock, task, mode } = e;
+    this.run('lock', e);
+    const callback = state.callbacks.get(task)?.at(-1);
+    if (callback !== undefined && e.maySleep) callback.mightSleep = true;
+    state.stamps.set(lock, (state.stamps.get(lock) ?? 0) + (mode === 'read' ? 0 : 1));
     for (const { sub } of state.callbacks.get(task) ?? []) {
       const known = state.userLocks.get(sub) ?? new Set<Waitable>();
       state.userLocks.set(sub, known.add(lock));
     }
+    for (const cycle of this.#nested.take(task, lock)) this.run('cycle', cycle);
     this.#take(lockClass(lock), lock);
   }
 
@@ -142,7 +164,7 @@ export class MmLedger {
   #take(taken: string, lock: Waitable | null = null): void {
     const { state } = this;
     const { task } = state;
-    const held = task.held.filter((other) => other !== lock).map(lockClass);
+    const held = task.held.filter((other) => other !== lock && !state.told.has(other)).map(lockClass);
     if ((state.callbacks.get(task)?.length ?? 0) > 0) held.push(INVALIDATION);
     for (const cycle of this.#graph.take(task.name, [...new Set(held)], taken)) this.run('cycle', cycle);
   }

@@ -8,10 +8,13 @@ import type {
   MigrateSlotsEvent,
   MigrateToRamEvent,
   NotifierCallbackEvent,
+  NotifierInsertEvent,
   NotifierRangeEvent,
   NotifierReadEvent,
+  NotifierRemoveEvent,
   RangeResultEvent,
 } from '@gpusvm/hmm';
+import type { LockEvent } from '@gpusvm/kernel';
 import type { LockCycle } from './lock-graph.ts';
 import type { MmState } from './mm-state.ts';
 
@@ -22,11 +25,16 @@ export type MmRuleId = `S${number}` | 'LOCK';
 export interface MmEvents {
   /** A state between two steps: everything is looked at. */
   readonly sweep: null;
+  /** The machine goes: what was begun and not ended, before the state that this left behind is looked at. */
+  readonly ending: null;
   /** The machine goes: nothing may be under way. */
   readonly finish: null;
   readonly callback: NotifierCallbackEvent;
   readonly range: NotifierRangeEvent;
   readonly read: NotifierReadEvent;
+  readonly insert: NotifierInsertEvent;
+  readonly remove: NotifierRemoveEvent;
+  readonly lock: LockEvent;
   readonly result: RangeResultEvent;
   readonly slots: MigrateSlotsEvent;
   readonly toRam: MigrateToRamEvent;

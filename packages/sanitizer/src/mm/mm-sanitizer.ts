@@ -31,6 +31,10 @@ export class MmSanitizer {
   readonly #mode: SanitizerMode;
   readonly #onReport: ((report: MmReport) => void) | undefined;
   readonly #reports: MmReport[] = [];
+  /** What sweeps have found. */
+  readonly #said = new Set<string>();
+  /** The state is looked at, not an event. */
+  #sweeps = false;
   readonly #counts = new Map<MmRuleId, number>();
 
   /** Use {@link attachMmSanitizer}. @internal */
@@ -65,12 +69,19 @@ export class MmSanitizer {
    * explorer in every state. Cost: what there is.
    */
   check(): void {
-    this.#ledger.run('sweep', null);
+    this.#sweeps = true;
+    try {
+      this.#ledger.run('sweep', null);
+    } finally {
+      this.#sweeps = false;
+    }
   }
 
   /** The machine goes, and nothing is under way any more: look at everything, stop listening. Returns all reports. */
   finish(): readonly MmReport[] {
+    this.#ledger.run('ending', null);
     this.check();
+    this.#sweeps = true;
     this.#ledger.run('finish', null);
     this.#ledger.stop();
     return this.reports;
@@ -82,6 +93,12 @@ export class MmSanitizer {
   }
 
   #add(machine: Machine, rule: MmRule, what: string): void {
+    if (this.#sweeps) {
+      // A state that is wrong stays so from one look to the next.
+      const text = `${rule.id} ${what}`;
+      if (this.#said.has(text)) return;
+      this.#said.add(text);
+    }
     this.#counts.set(rule.id, (this.#counts.get(rule.id) ?? 0) + 1);
     if (this.#mode === 'count') return;
     const task = machine.currentTask().name;

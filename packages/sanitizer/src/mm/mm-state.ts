@@ -33,12 +33,41 @@ export interface RunningCallback {
   readonly range: MmuNotifierRange;
   /** The task's count of sleeps when it began. */
   readonly sleeps: number;
+  /** Locks that the task held when it began. */
+  readonly held: readonly Waitable[];
+  /** A lock was taken by a call that may sleep. */
+  mightSleep: boolean;
 }
 
 /** A test of mmu_interval_read_retry that said "not stale", and the locks that were held. */
 export interface FreshRead {
   readonly seq: number;
   readonly locks: readonly { readonly lock: Waitable; readonly stamp: number }[];
+}
+
+/** What a lookup said of a run of pages. */
+export interface LookedUp {
+  readonly startPage: number;
+  /** Exclusive. */
+  readonly endPage: number;
+  readonly seq: number;
+  readonly pfn: Float64Array;
+  readonly flags: Uint16Array;
+}
+
+/** Device entries that were written before any callback had shown which lock it takes. */
+export interface UnjudgedMap {
+  readonly where: string;
+  readonly locks: readonly Waitable[];
+}
+
+/** Contents of a page, being written or complete. */
+export interface Copied {
+  readonly phase: 'start' | 'done';
+  /** Page frame that they come from; -1 where it is not known, or there is none. */
+  readonly from: Pfn;
+  /** They are zeroes. */
+  readonly clears: boolean;
 }
 
 /** An invalidation that a callback passed over. */
@@ -66,9 +95,13 @@ export class MmState {
   readonly invalidated: Map<MmuIntervalNotifier, InvalidatedPages[]> = new Map();
   /** Accesses of devices under way. */
   readonly accesses: Map<object, DeviceAccessEvent> = new Map();
+  /** Entries, mappings and locks that a rule has named: what becomes of them later has the same cause. */
+  readonly told: WeakSet<object> = new WeakSet();
+  /** Entries for destinations that were refused, once they were named. */
+  readonly uncommitted: WeakSet<object> = new WeakSet();
   readonly migrations: Map<MigratePfns, OpenMigration> = new Map();
   /** Pages whose contents a device has begun or ended to write. */
-  readonly copies: Map<Pfn, 'start' | 'done'> = new Map();
+  readonly copies: Map<Pfn, Copied> = new Map();
   /** Somebody says when contents are written, so that a page nobody wrote is a finding. */
   copiesAreTold = false;
   /** Folios of the CPU faults that each task is in. */
@@ -76,9 +109,13 @@ export class MmState {
   readonly callbacks: Map<TaskHandle, RunningCallback[]> = new Map();
   /** Locks that callbacks of a subscription have taken. */
   readonly userLocks: Map<MmuIntervalNotifier, Set<Waitable>> = new Map();
-  /** How often each lock was taken for holding alone. */
+  /** How often each lock that was ever taken was so for holding alone. */
   readonly stamps: Map<Waitable, number> = new Map();
   readonly fresh: Map<MmuIntervalNotifier, Map<TaskHandle, FreshRead>> = new Map();
+  /** Newest results of lookups, by subscription. */
+  readonly lookups: Map<MmuIntervalNotifier, LookedUp[]> = new Map();
+  /** By subscription, and for each the locks held as text. */
+  readonly unjudged: Map<MmuIntervalNotifier, Map<string, UnjudgedMap>> = new Map();
   /** Locks held by all who began to read, by subscription. */
   readonly readers: Map<MmuIntervalNotifier, Set<Waitable>> = new Map();
   readonly skipped: Map<MmuIntervalNotifier, SkippedInvalidation[]> = new Map();
@@ -101,6 +138,16 @@ export class MmState {
 
   get task(): TaskHandle {
     return this.machine.currentTask();
+  }
+
+  /** What the newest lookup of a page under this sequence said; null when there was none. */
+  lookedUp(sub: MmuIntervalNotifier, page: number, seq: number): { pfn: Pfn; flags: number } | null {
+    for (const result of this.lookups.get(sub) ?? []) {
+      const i = page - result.startPage;
+      if (result.seq !== seq || i < 0 || page >= result.endPage) continue;
+      return { pfn: result.pfn[i]!, flags: result.flags[i]! };
+    }
+    return null;
   }
 
   /** Device entries of `[startPage, endPage)` of one subscription. */

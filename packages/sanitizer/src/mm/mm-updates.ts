@@ -10,23 +10,33 @@ import {
   type MigrateToRamEvent,
   type NotifierCallbackEvent,
   type NotifierReadEvent,
+  type RangeResultEvent,
 } from '@gpusvm/hmm';
 import type { SwiotlbEvent } from '@gpusvm/dma-iova';
 import { PAGE_SIZE, type Waitable } from '@gpusvm/kernel';
 import type { MmState, Source } from './mm-state.ts';
+
+/** Results of lookups that are remembered for one subscription. */
+const MOST_LOOKUPS = 64;
 
 /** A callback begins or ends; one that left the sequence alone has passed the invalidation over. */
 export function callback(state: MmState, e: NotifierCallbackEvent): void {
   const { task } = state;
   const running = state.callbacks.get(task) ?? [];
   if (e.phase === 'begin') {
-    state.callbacks.set(task, [...running, { sub: e.sub, range: e.range, sleeps: task.sleeps }]);
+    const held = [...task.held];
+    const begun = { sub: e.sub, range: e.range, sleeps: task.sleeps, held, mightSleep: false };
+    state.callbacks.set(task, [...running, begun]);
     return;
   }
   const top = running.at(-1);
   if (top?.sub === e.sub && top.range === e.range) state.callbacks.set(task, running.slice(0, -1));
   if (e.phase === 'end' && e.result) invalidated(state, e);
-  if (e.phase === 'first' || e.sub.invalidateSeq === e.curSeq) return;
+  // A callback that notes the invalidation under no lock at all shows that there is none.
+  if (e.phase === 'end' && e.result && e.sub.invalidateSeq === e.curSeq && !state.userLocks.has(e.sub))
+    state.userLocks.set(e.sub, new Set());
+  // One that refused a range that must not be waited for has invalidated nothing, and its caller knows.
+  if (e.phase === 'first' || !e.result || e.sub.invalidateSeq === e.curSeq) return;
   const skipped = state.skipped.get(e.sub) ?? [];
   state.skipped.set(e.sub, [...skipped, { locks: new Set(task.held) }]);
 }
@@ -60,6 +70,22 @@ export function read(state: MmState, e: NotifierReadEvent): void {
       seq: e.seq,
       locks: task.held.map((lock) => ({ lock, stamp: state.stamps.get(lock) ?? 0 })),
     });
+}
+
+/** A lookup has succeeded; what it says of a page takes the place of what older ones said. */
+export function lookup(state: MmState, { sub, seq, startPage, endPage, pfns }: RangeResultEvent): void {
+  const older = (state.lookups.get(sub) ?? []).filter(
+    (result) => result.startPage < startPage || result.endPage > endPage,
+  );
+  const pages = endPage - startPage;
+  const result = {
+    startPage,
+    endPage,
+    seq,
+    pfn: pfns.pfn.slice(0, pages),
+    flags: pfns.flags.slice(0, pages),
+  };
+  state.lookups.set(sub, [result, ...older].slice(0, MOST_LOOKUPS));
 }
 
 /** A migration passes a phase. */
@@ -103,6 +129,14 @@ export function deviceMap(state: MmState, e: DeviceMapEvent): void {
   state.subs.set(e.device, subs.add(e.sub));
   const entries = state.entries.get(e.device) ?? new Map<number, DeviceMapEvent>();
   state.entries.set(e.device, entries.set(e.page, e));
+  if (e.check === 'pages-valid' || state.userLocks.has(e.sub)) return;
+  const read = state.fresh.get(e.sub)?.get(state.task);
+  if (read === undefined) return;
+  const locks = read.locks.filter(({ lock, stamp }) => state.stillHeld(state.task, lock, stamp));
+  const where = `${e.device} maps page ${e.page} to page frame ${e.pfn}`;
+  const maps = state.unjudged.get(e.sub) ?? new Map();
+  const known = { where, locks: locks.map(({ lock }) => lock) };
+  state.unjudged.set(e.sub, maps.set(known.locks.map(({ label }) => label).join(), known));
 }
 
 export function deviceUnmap(state: MmState, e: DeviceUnmapEvent): void {
@@ -118,7 +152,9 @@ export function access(state: MmState, e: DeviceAccessEvent): void {
 
 export function copy(state: MmState, e: DeviceCopyEvent): void {
   state.copiesAreTold = true;
-  state.copies.set(e.to, e.phase);
+  // The end of a copy may know less than its start.
+  const from = e.from >= 0 ? e.from : (state.copies.get(e.to)?.from ?? -1);
+  state.copies.set(e.to, { phase: e.phase, from, clears: e.clears });
 }
 
 /** A bounce buffer was copied back: what a device has completed in the buffer is complete in the pages. */

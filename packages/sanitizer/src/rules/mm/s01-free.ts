@@ -24,8 +24,9 @@ export const FREE_IS_FREE: MmRule = {
         else if ((flags & FOLIO_HEAD) !== 0) report(state, pfn, 'still a folio');
       }
       for (const entries of state.entries.values())
-        for (const { pfn, page, device } of entries.values())
-          if (isFree(state, pfn)) report(state, pfn, `mapped by ${device} at page ${page}`);
+        for (const entry of entries.values())
+          if (!state.told.has(entry) && isFree(state, entry.pfn))
+            report(state, entry.pfn, `mapped by ${entry.device} at page ${entry.page}`);
       for (const { sources, task, phase } of state.migrations.values()) {
         if (phase !== 'setup') continue;
         for (const { pfn } of sources.values())

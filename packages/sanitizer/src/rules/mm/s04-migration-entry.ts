@@ -1,5 +1,6 @@
 import { entries } from '../../mm/page-entries.ts';
 import type { MmRule } from '../../mm/mm-rule.ts';
+import type { MmState } from '../../mm/mm-state.ts';
 
 /**
  * S4. A migration entry makes everybody who meets it wait for the folio lock (migration_entry_wait_on_locked,
@@ -16,9 +17,8 @@ export const MIGRATION_ENTRY: MmRule = {
       for (const mm of folios.mms.all()) {
         for (const { page, pfn, kind } of entries(mm)) {
           if (kind !== 'migration') continue;
-          const head = folios.head(pfn);
-          if (folios.isLocked(head) && folios.refs[head]! > 0) continue;
-          const how = folios.refs[head] === 0 ? 'free' : 'not locked';
+          if (isHeld(state, pfn)) continue;
+          const how = folios.refs[folios.head(pfn)] === 0 ? 'free' : 'not locked';
           state.report(
             MIGRATION_ENTRY,
             `${mm.name} page ${page} waits for page frame ${pfn}, which is ${how}`,
@@ -28,8 +28,9 @@ export const MIGRATION_ENTRY: MmRule = {
     },
     finish(_event, state) {
       for (const mm of state.folios.mms.all()) {
+        // What is not held has been said by the sweep.
         for (const { page, pfn, kind } of entries(mm))
-          if (kind === 'migration')
+          if (kind === 'migration' && isHeld(state, pfn))
             state.report(
               MIGRATION_ENTRY,
               `${mm.name} page ${page} still waits for page frame ${pfn} at the end`,
@@ -38,3 +39,8 @@ export const MIGRATION_ENTRY: MmRule = {
     },
   },
 };
+
+function isHeld({ folios }: MmState, pfn: number): boolean {
+  const head = folios.head(pfn);
+  return folios.isLocked(head) && folios.refs[head]! > 0;
+}

@@ -26,8 +26,12 @@ export const AFTER_INVALIDATE: MmRule = {
       const { event, owner, startPage, endPage } = range;
       if (event === 'MIGRATE' && owner !== null && sub.invalidateSeq !== curSeq) return;
       const after = `after its callback for ${event} of pages ${startPage} to ${endPage - 1} returned`;
-      for (const { device, page, pfn } of state.entriesIn(sub, startPage, endPage))
+      for (const entry of state.entriesIn(sub, startPage, endPage)) {
+        if (state.told.has(entry)) continue;
+        state.told.add(entry);
+        const { device, page, pfn } = entry;
         state.report(AFTER_INVALIDATE, `${device} maps page ${page} to page frame ${pfn} ${after}`);
+      }
       for (const { device, page, write } of state.accesses.values()) {
         if (state.subs.get(device)?.has(sub) !== true || page < startPage || page >= endPage) continue;
         state.report(AFTER_INVALIDATE, `${device} still ${write ? 'writes' : 'reads'} page ${page} ${after}`);

@@ -19,8 +19,18 @@ export const BLOCKABLE: MmRule = {
         return;
       }
       const running = state.callbacks.get(state.task)?.at(-1);
-      if (running !== undefined && running.sleeps !== state.task.sleeps)
+      if (running !== undefined && !running.mightSleep && running.sleeps !== state.task.sleeps)
         state.report(BLOCKABLE, `${where} slept although it must not`);
+    },
+    // might_sleep() warns about a lock that is free as well.
+    lock({ lock, task, maySleep }, state) {
+      const running = state.callbacks.get(task)?.at(-1);
+      if (!maySleep || running === undefined || running.range.blockable || running.mightSleep) return;
+      const { event, startPage, endPage } = running.range;
+      state.report(
+        BLOCKABLE,
+        `the callback for ${event} of pages ${startPage} to ${endPage - 1} takes ${lock.label} and does not only try: it must not sleep`,
+      );
     },
     range({ phase, range }, state) {
       if (phase !== 'end' || !state.refused.has(range)) return;

@@ -2,6 +2,7 @@ import {
   FOLIO_HEAD,
   FOLIO_LOCKED,
   MIGRATE_PFN_COMPOUND,
+  MIGRATE_PFN_MIGRATE,
   MIGRATE_PFN_VALID,
   type MigrateSlotsEvent,
 } from '@gpusvm/hmm';
@@ -20,6 +21,7 @@ export const DESTINATION: MmRule = {
     'a destination is a locked, unmapped page with one reference, of the size that its slot says, given once',
   checks: {
     slots(event, state) {
+      if (event.phase === 'finalize') lookAgain(event, state);
       if (event.phase !== 'pages') return;
       const seen = new Set<number>();
       for (const other of state.migrations.values()) {
@@ -49,4 +51,19 @@ function wrongWith({ dst }: MigrateSlotsEvent, slot: number, { folios }: MmState
   if (compound !== (folios.order(pfn) === 9))
     return `of order ${folios.order(pfn)}, which its slot does not say`;
   return null;
+}
+
+/** Finalize unlocks and puts every page of the array: one that the driver gave back by itself is gone twice. */
+function lookAgain({ src, dst, slots }: MigrateSlotsEvent, state: MmState): void {
+  const { folios } = state;
+  const committed = state.migrations.get(src)?.phase === 'committed';
+  for (let slot = 0; slot < slots; slot++) {
+    if ((dst.flags[slot]! & MIGRATE_PFN_VALID) === 0) continue;
+    // What migrates was looked at when it was committed.
+    if (committed && (src.flags[slot]! & MIGRATE_PFN_MIGRATE) !== 0) continue;
+    const pfn = folios.head(dst.pfn[slot]!);
+    const how = folios.refs[pfn] === 0 ? 'free' : folios.isLocked(pfn) ? null : 'not locked';
+    if (how !== null)
+      state.report(DESTINATION, `destination ${slot}, page frame ${pfn}, is ${how} at finalize`);
+  }
 }

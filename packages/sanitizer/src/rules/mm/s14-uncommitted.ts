@@ -1,4 +1,4 @@
-import { MIGRATE_PFN_MIGRATE, MIGRATE_PFN_VALID } from '@gpusvm/hmm';
+import { type DeviceMapEvent, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_VALID } from '@gpusvm/hmm';
 import type { MmRule } from '../../mm/mm-rule.ts';
 import type { MmState } from '../../mm/mm-state.ts';
 
@@ -12,12 +12,12 @@ export const UNCOMMITTED: MmRule = {
   severity: 'C',
   statement: 'a device does not map a destination whose slot has lost MIGRATE',
   checks: {
-    deviceMap({ device, page, pfn }, state) {
-      if (refused(state).has(pfn)) say(state, device, page, pfn);
+    deviceMap(entry, state) {
+      if (refused(state).has(entry.pfn)) say(state, entry);
     },
     slots({ phase }, state) {
       if (phase !== 'finalize') return;
-      for (const { device, page, pfn } of state.entriesOf(refused(state))) say(state, device, page, pfn);
+      for (const entry of state.entriesOf(refused(state))) say(state, entry);
     },
   },
 };
@@ -36,7 +36,11 @@ function refused(state: MmState): Set<number> {
   return pfns;
 }
 
-function say(state: MmState, device: string, page: number, pfn: number): void {
+function say(state: MmState, entry: DeviceMapEvent): void {
+  if (state.uncommitted.has(entry)) return;
+  state.uncommitted.add(entry);
+  state.told.add(entry);
+  const { device, page, pfn } = entry;
   state.report(
     UNCOMMITTED,
     `${device} maps page ${page} to page frame ${pfn}, which does not migrate after all`,

@@ -16,8 +16,11 @@ export const SOURCE_MAPPED: MmRule = {
       const moving = new Set<number>();
       for (const [slot, { pfn }] of state.migrations.get(src)?.sources ?? [])
         if ((src.flags[slot]! & MIGRATE_PFN_MIGRATE) !== 0) moving.add(pfn);
-      for (const { device, page, pfn } of state.entriesOf(moving))
+      for (const entry of state.entriesOf(moving)) {
+        state.told.add(entry);
+        const { device, page, pfn } = entry;
         state.report(SOURCE_MAPPED, `${device} maps page ${page} to page frame ${pfn}, which migrates`);
+      }
     },
   },
 };

@@ -1,4 +1,9 @@
-import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_VALID, type MigrateSlotsEvent } from '@gpusvm/hmm';
+import {
+  MIGRATE_PFN_COMPOUND,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_VALID,
+  type MigrateSlotsEvent,
+} from '@gpusvm/hmm';
 import type { MmRule } from '../../mm/mm-rule.ts';
 import type { MmState } from '../../mm/mm-state.ts';
 
@@ -18,9 +23,10 @@ export const TRANSACTION: MmRule = {
         state.report(TRANSACTION, `${open.task} begins a migration whose arrays are still in use`);
       if (event.phase === 'finalize' && (open === undefined || open.phase === 'finalize'))
         state.report(TRANSACTION, 'a migration is finalized that is not open');
+      if (event.phase === 'finalize' && open?.phase === 'setup') lookAtUncommitted(event, state);
       if (event.phase === 'pages') lookAtSplits(event, state);
     },
-    finish(_event, state) {
+    ending(_event, state) {
       for (const { task, event } of state.migrations.values())
         state.report(TRANSACTION, `a migration of ${event.slots} pages by ${task} was never finalized`);
     },
@@ -36,5 +42,15 @@ function lookAtSplits({ src, dst, slots }: MigrateSlotsEvent, state: MmState): v
     for (let i = slot; i < slot + 512; i++) if ((dst.flags[i]! & MIGRATE_PFN_VALID) !== 0) given++;
     if (given !== 512)
       state.report(TRANSACTION, `compound slot ${slot} has ${given} destinations, not one or 512`);
+  }
+}
+
+/** Finalize takes what has MIGRATE and a destination for moved: without migrate_vma_pages nothing was. */
+function lookAtUncommitted({ src, dst, slots }: MigrateSlotsEvent, state: MmState): void {
+  for (let slot = 0; slot < slots; slot++) {
+    if ((src.flags[slot]! & MIGRATE_PFN_MIGRATE) === 0 || (dst.flags[slot]! & MIGRATE_PFN_VALID) === 0)
+      continue;
+    state.report(TRANSACTION, `slot ${slot} has a destination and is finalized without migrate_vma_pages`);
+    return;
   }
 }

@@ -13,8 +13,10 @@ export const DMA_OUTLIVES: MmRule = {
     callback({ phase, sub, range, result }, state) {
       if (phase !== 'end' || !result) return;
       for (const pages of state.dma.values()) {
-        for (const { sub: owner, device, page, pfn } of pages.values()) {
+        for (const mapped of pages.values()) {
+          const { sub: owner, device, page, pfn } = mapped;
           if (owner !== sub || page < range.startPage || page >= range.endPage) continue;
+          state.told.add(mapped);
           state.report(
             DMA_OUTLIVES,
             `page ${page}, page frame ${pfn}, stays mapped for DMA of ${device} after its callback for ${range.event}`,
@@ -25,12 +27,15 @@ export const DMA_OUTLIVES: MmRule = {
     sweep(_event, state) {
       const { folios } = state;
       for (const pages of state.dma.values())
-        for (const { device, page, pfn } of pages.values())
-          if (folios.refs[folios.head(pfn)] === 0 && !folios.zeroPages.has(pfn))
-            state.report(
-              DMA_OUTLIVES,
-              `page frame ${pfn} is free and mapped for DMA of ${device} as page ${page}`,
-            );
+        for (const mapped of pages.values()) {
+          const { device, page, pfn } = mapped;
+          if (state.told.has(mapped) || folios.refs[folios.head(pfn)] !== 0 || folios.zeroPages.has(pfn))
+            continue;
+          state.report(
+            DMA_OUTLIVES,
+            `page frame ${pfn} is free and mapped for DMA of ${device} as page ${page}`,
+          );
+        }
     },
   },
 };

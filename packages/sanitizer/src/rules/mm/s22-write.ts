@@ -1,3 +1,4 @@
+import { HMM_PFN_WRITE } from '@gpusvm/hmm';
 import type { MmRule } from '../../mm/mm-rule.ts';
 
 /**
@@ -11,8 +12,9 @@ export const WRITE_PERMISSION: MmRule = {
   severity: 'C',
   statement: 'a device writes only pages whose lookup said WRITE',
   checks: {
-    deviceMap({ device, page, pfn, write, cpuWrite }, state) {
-      if (write && !cpuWrite)
+    deviceMap({ device, sub, seq, page, pfn, write, cpuWrite }, state) {
+      const said = state.lookedUp(sub, page, seq);
+      if (write && (!cpuWrite || (said !== null && (said.flags & HMM_PFN_WRITE) === 0)))
         state.report(
           WRITE_PERMISSION,
           `${device} maps page ${page}, page frame ${pfn}, writable; the CPU's entry is not`,
