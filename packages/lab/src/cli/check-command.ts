@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseSchedule, replay } from '@gpusvm/kernel';
 import { Command, InvalidArgumentError } from 'commander';
 import { answerText, type Checked, checkJson, checkText, holds } from '../report/check-report.ts';
-import { exploreScenario } from '../scenario/explore.ts';
+import { exploreScenario } from '../scenario/model/explore.ts';
 import {
   type KernelName,
   KERNELS,

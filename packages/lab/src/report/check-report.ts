@@ -6,7 +6,7 @@ import {
   printYield,
   type Scenario,
 } from '../scenario/language.ts';
-import type { Exploration, Outcome } from '../scenario/explore.ts';
+import type { Exploration, Outcome } from '../scenario/model/explore.ts';
 
 /** A scenario file with what became of it; `exploration` is null when the scenario is not for this kernel. */
 export interface Checked {

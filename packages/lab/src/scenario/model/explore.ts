@@ -1,7 +1,7 @@
 import { ExhaustiveSearch, scheduleText } from '@gpusvm/kernel';
-import type { KernelName, Scenario } from './ast.ts';
-import { runScenario, type ScenarioRun } from './model/run.ts';
-import { type Answer, printAnswer } from './wire.ts';
+import type { KernelName, Scenario } from '../ast.ts';
+import { runScenario, type ScenarioRun } from './run.ts';
+import { type Answer, printAnswer } from '../wire.ts';
 
 /** How far a race is explored. */
 export interface ExploreOptions {
