@@ -18,11 +18,16 @@ const RINGS = [{ firstByte: WORLD_WINDOW, lastByte: WORLD_WINDOW + NVME_WINDOW_B
  * in the IOAS but the rings.
  *
  * @param makeSys - a system for each case; the same one may be returned again.
+ * @param modes - of the DMA layer; iommufd itself never defers an unmap.
  */
-export function nativeMapContract(makeSys: () => Sys, kind: 'nvme' | 'mock'): readonly ContractCheck[] {
+export function nativeMapContract(
+  makeSys: () => Sys,
+  kind: 'nvme' | 'mock',
+  modes: MapGround['modes'] = ['strict', 'lazy'],
+): readonly ContractCheck[] {
   let enter: MapGround['enter'] | null = null;
   const ground: MapGround = {
-    modes: ['strict', 'lazy'],
+    modes,
     profiles: ['linux-7.3'],
     stepsOverHoles: true,
     mostSlots: MOST_SLOTS,
