@@ -59,6 +59,7 @@ export {
   type TraceDifference,
 } from './iova/trace-compare.ts';
 export type { IovaTraceEvent } from './iova/trace-event.ts';
+export { iommuIovaToPhys, iommuMap, iommuUnmap } from './iommu-map.ts';
 export { p2pdmaBusAddr, p2pdmaMapType, type P2pClient, type P2pMapType, type P2pProvider } from './p2pdma.ts';
 export { PageBlocks } from './page-blocks.ts';
 export { PeerMemory } from './peer-memory.ts';

@@ -284,9 +284,10 @@ export class PagingDomain implements IommuDomain {
       return -EINVAL;
     }
     if (!(pages > 0)) return -EINVAL;
-    if (iovaPage + pages - 1 > this.#lastIova || pfn + pages > this.#endPfn || iovaPage < 0) return -ERANGE;
+    if (iovaPage + pages - 1 > this.#lastIova || pfn >= this.#endPfn || iovaPage < 0) return -ERANGE;
     const table = this.table;
     if (((iovaPage | pfn | pages) & (table.spans[0]! - 1)) !== 0) return this.unfittingErrno;
+    if (pfn + pages > this.#endPfn) return this.#mapAcrossEnd(iovaPage, pfn, pages, prot);
     const flags = entryFlags(prot);
     if (pages !== 1 || !table.beginStreak(iovaPage) || !table.mapOne(iovaPage, pfn, flags)) {
       const err = this.#mapWalk(iovaPage, pfn, pages, flags);
@@ -294,6 +295,15 @@ export class PagingDomain implements IommuDomain {
     }
     if (this.#mapPoint.enabled) this.#mapPoint.emit(this.name, iovaPage, pfn, pages, prot);
     return 0;
+  }
+
+  /** Only the first address is checked; what lies beyond the last one loses the bits that no entry has, and begins at 0. */
+  #mapAcrossEnd(iovaPage: number, pfn: Pfn, pages: number, prot: number): Errno {
+    const below = this.#endPfn - pfn;
+    const err = this.#mapSlow(iovaPage, pfn, below, prot);
+    if (err !== 0) return err;
+    const beyond = this.#mapSlow(iovaPage + below, 0, pages - below, prot);
+    return beyond === 0 ? 0 : this.#undo(iovaPage, iovaPage + below, beyond);
   }
 
   #mapWalk(iovaPage: number, pfn: Pfn, pages: number, flags: number): Errno {

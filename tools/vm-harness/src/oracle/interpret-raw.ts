@@ -1,15 +1,9 @@
-import { IOMMU_READ, IOMMU_WRITE, IotlbGather } from '@gpusvm/dma-iova';
-import { ENXIO } from '@gpusvm/kernel';
+import { iommuMap, iommuUnmap, IotlbGather } from '@gpusvm/dma-iova';
 import { MARKER_IOVA_BYTES } from '../trace/qemu-trace.ts';
 import { hex } from './oracle-model.ts';
 import type { OracleOp } from './oracle-op.ts';
 
-const RIGHTS = IOMMU_READ | IOMMU_WRITE;
-
-/**
- * iommu_map, iommu_unmap and markers: raw.c of the module. The model's domain counts in pages; that no page size fits an
- * unaligned map is said here. An unmap's arguments are multiples of a page.
- */
+/** iommu_map, iommu_unmap and markers: raw.c of the module. */
 export const rawOps: Readonly<Record<string, OracleOp>> = {
   iommu_map: {
     min: 4,
@@ -18,12 +12,7 @@ export const rawOps: Readonly<Record<string, OracleOp>> = {
       const { domain } = model;
       if (domain === null) return 'skip';
       model.noteRange(iova!, size!);
-      const isAligned = iova! % 4096 === 0 && phys! % 4096 === 0 && size! % 4096 === 0;
-      const fits = isAligned || (prot! & RIGHTS) === 0;
-      const err = model.withFailure(() =>
-        fits ? domain.mapRange(iova! / 4096, model.phys(phys!) / 4096, size! / 4096, prot!) : -ENXIO,
-      );
-      if (err === 0) domain.syncMap(iova! / 4096, size! / 4096);
+      const err = model.withFailure(() => iommuMap(domain, iova!, model.phys(phys!), size!, prot!));
       return String(err);
     },
   },
@@ -33,10 +22,7 @@ export const rawOps: Readonly<Record<string, OracleOp>> = {
     call: (model, [iova, size]) => {
       const { domain } = model;
       if (domain === null) return 'skip';
-      const gather = new IotlbGather();
-      const pages = domain.unmapRange(iova! / 4096, size! / 4096, gather);
-      domain.sync(gather);
-      return hex(pages * 4096);
+      return hex(iommuUnmap(domain, iova!, size!));
     },
   },
   mark: {

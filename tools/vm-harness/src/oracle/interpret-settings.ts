@@ -1,26 +1,33 @@
-import { dmaGetMergeBoundary, dmaMaxMappingSize, dmaOptMappingSize } from '@gpusvm/dma-iova';
+import { type DmaDevice, dmaGetMergeBoundary, dmaMaxMappingSize, dmaOptMappingSize } from '@gpusvm/dma-iova';
+import { EIO } from '@gpusvm/kernel';
 import { hex } from './oracle-model.ts';
 import type { OracleOp } from './oracle-op.ts';
 
-function setting(
-  set: (dev: Parameters<typeof dmaOptMappingSize>[0], value: number) => void,
-  answer = 'ok',
-): OracleOp {
+/** Without an IOMMU a mask has to reach all memory (dma_direct_supported): the guest has 1 GiB and no ZONE_DMA. */
+const DIRECT_MASK_BITS = 30;
+
+function setting(set: (dev: DmaDevice, value: number) => void): OracleOp {
   return {
     min: 1,
     max: 1,
     call: ({ dev }, [value]) => {
       set(dev, value!);
-      return answer;
+      return 'ok';
     },
   };
 }
 
 /** What a driver says of its device: settings.c of the module. */
 export const settingsOps: Readonly<Record<string, OracleOp>> = {
-  mask: setting((dev, bits) => {
-    dev.dmaMaskBits = bits;
-  }, '0'),
+  mask: {
+    min: 1,
+    max: 1,
+    call: ({ dev, domain }, [bits]) => {
+      if (domain === null && bits! < DIRECT_MASK_BITS) return `-${EIO}`;
+      dev.dmaMaskBits = bits!;
+      return '0';
+    },
+  },
   min_align: setting((dev, mask) => {
     dev.minAlignMask = mask;
   }),

@@ -71,9 +71,13 @@ export function kernelNote(site: string, message: string, model: OracleModel): s
   return [...text, ...(isWarning(site) ? [`[${name}]`] : [])].join(' ');
 }
 
-/** A transcript's line without what differs between machines: the device's name, and where its memory is. */
+/** generic_pt's own assertions (DEBUG_GENERIC_PT), which an ordinary kernel does not have. */
+const ASSERTIONS = / !\d+( \[__map_range(_leaf)?\])+$/;
+
+/** A transcript's line without what differs between machines: assertions, the device's name, where its memory is. */
 export function withoutMachine(line: string): string {
   return line
+    .replace(ASSERTIONS, '')
     .replaceAll('"gpusvm_oracle 0000:00:04.0: ', '"')
     .replaceAll(/ addr 0x[0-9a-f]+\+\d+ /g, ' addr <addr> ');
 }
