@@ -51,7 +51,7 @@ export interface GuestOptions
   readonly results?: readonly string[];
   /** `qemu`: patterns such as `vtd_*`; `kernel`: events such as `iommu:map`. */
   readonly trace?: { readonly qemu?: readonly string[]; readonly kernel?: readonly string[] };
-  /** The guest is ended after this time; default 120. */
+  /** The guest is ended after this time; default 300: a busy machine is slow. */
   readonly timeoutSeconds?: number;
 }
 
@@ -139,7 +139,7 @@ async function bootIn(folder: string, o: GuestOptions): Promise<GuestResult> {
     output: paths.output,
     ...(events.length === 0 ? {} : { qemuTrace: { events, file: paths.trace } }),
   });
-  const timeoutSeconds = o.timeoutSeconds ?? 120;
+  const timeoutSeconds = o.timeoutSeconds ?? 300;
   const ended = await runQemu(args, timeoutSeconds);
   const report = parseGuestOutput(readFileSync(paths.output, 'utf8'));
   const fail = (reason: string): never => {
@@ -210,7 +210,9 @@ function runQemu(args: readonly string[], timeoutSeconds: number): Promise<QemuE
     const console: Buffer[] = [];
     const errors: Buffer[] = [];
     let timedOut = false;
-    const qemu = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // A guest that hangs would outlive a harness that was killed: the kernel ends it then.
+    const command = ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args];
+    const qemu = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe'] });
     const timer = setTimeout(() => {
       timedOut = true;
       qemu.kill('SIGKILL');

@@ -3,12 +3,15 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Files that take longest, longest first: one of them at the end would keep one processor busy and the others not. */
 const LONGEST: readonly string[] = [
   'hmm-random',
-  'native-vtd-7.3',
-  'native-amd-7.3',
-  'native-',
-  'command',
   'oracle-random',
+  'native-vtd-7.3',
+  'native-amd-6.12',
+  'native-amd-7.3',
   'hmm-',
+  'native-',
+  'guest',
+  'section8',
+  'command',
 ];
 
 function rank(file: TestSpecification): number {

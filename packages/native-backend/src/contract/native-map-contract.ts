@@ -57,7 +57,7 @@ function deviceOn(world: NativeWorld): MapGround['enter'] {
   const dma: Partial<NativeDmaDeviceOptions> =
     device === null ? {} : { engine: new Nvme(device, world.window()), reserved: RINGS };
   return (machine, mode) => {
-    const arena = new PinnedArena(machine, sys, { pages: ARENA_PAGES });
+    const arena = new PinnedArena(machine, sys, { pages: ARENA_PAGES, hugePages: false });
     const iommu = mode === 'lazy' ? 'lazy' : 'strict';
     return {
       memory: arena,
