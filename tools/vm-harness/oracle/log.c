@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the kernel logs during a call: the place of each warning, and every other line as it is. */
+#include <linux/array_size.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/string.h>
@@ -47,6 +48,17 @@ static bool begins(const char *text, size_t length, const char *with)
 	return length >= strlen(with) && !memcmp(text, with, strlen(with));
 }
 
+/* What the clock says of itself comes in any task: it is late on a busy machine. */
+static bool is_of_clock(const char *text, size_t length)
+{
+	static const char *const prefixes[] = { "CE: ", "clocksource: ", "hrtimer: ", "sched_clock: ", "tsc: " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (begins(text, length, prefixes[i]))
+			return true;
+	return false;
+}
+
 /*
  * printk() calls this for each line before it is shown, in the task that logs. An interrupt that comes in between speaks
  * of the machine, not of the call: of a clock that stood still, of a tick that took long.
@@ -59,6 +71,8 @@ static void on_line(void *data, const char *text, size_t length)
 		return;
 	while (length && text[length - 1] == '\n')
 		length--;
+	if (is_of_clock(text, length))
+		return;
 	switch (run->report) {
 	case REPORT_NONE:
 		if (strnstr(text, "[ cut here ]", length))
